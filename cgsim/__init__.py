@@ -1,0 +1,82 @@
+"""cgsim: what a lookup of per-cgroup private data costs, simulated access for access.
+
+The public functions are loaded when they are first used, so that `import cgsim` is quick::
+
+    import cgsim
+
+    cgsim.list_designs()
+    frame = cgsim.simulate("idr", "zen5-vm", "network", n_keys=8)
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from cgsim.errors import UserError
+
+if TYPE_CHECKING:
+    from cgsim.designs import list_designs
+    from cgsim.machines import list_machines, load_machine
+    from cgsim.replay import replay, replay_file
+    from cgsim.report.build import build_report
+    from cgsim.simulate import lookup_cost, simulate
+    from cgsim.summary import summarise
+    from cgsim.trace import trace
+
+_HOMES = {
+    "build_report": "cgsim.report.build",
+    "list_designs": "cgsim.designs",
+    "list_machines": "cgsim.machines",
+    "load_machine": "cgsim.machines",
+    "lookup_cost": "cgsim.simulate",
+    "replay": "cgsim.replay",
+    "replay_file": "cgsim.replay",
+    "simulate": "cgsim.simulate",
+    "summarise": "cgsim.summary",
+    "trace": "cgsim.trace",
+}
+
+__version__ = "0.1.0"
+__all__ = [
+    "UserError",
+    "__version__",
+    "build_report",
+    "list_designs",
+    "list_machines",
+    "load_machine",
+    "lookup_cost",
+    "replay",
+    "replay_file",
+    "simulate",
+    "summarise",
+    "trace",
+]
+
+
+class _Package(ModuleType):
+    """The package's own type, for names that are both a module's and a function's."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute, but for the import system binding `cgsim.simulate` to the module."""
+        if not (isinstance(value, ModuleType) and name in _HOMES):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public function from its module on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)
