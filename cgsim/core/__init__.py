@@ -1,0 +1,1 @@
+"""The engine: numba, numpy arrays, integers. It knows no pandas, no files and no plots."""

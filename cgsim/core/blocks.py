@@ -1,0 +1,149 @@
+"""Field numbers of the timed machine's raw blocks, and what each field holds.
+
+A machine in memory is one system block, one block per CPU and one per cache or TLB level; each is a
+row of int64 fields, some of which are raw addresses of arrays. Times are ticks: `TICKS` per cycle,
+a number that every dispatch width from 1 to 8 divides.
+"""
+
+TICKS = 840
+
+# Causes of the CPI stack: where a tick of the retirement clock went.
+CAUSES = ("work", "L1", "L2", "L3", "L4", "memory", "TLB", "coherence", "branch", "lock")
+(WORK, LEVEL_1, LEVEL_2, LEVEL_3, LEVEL_4, MEMORY, TLB, COHERENCE, BRANCH, LOCK) = range(10)
+MAX_LEVELS = 4
+
+# System block
+(
+    S_PAGE_MAP,  # raw address of the heap's page map
+    S_STRUCT_STATS,  # raw address: STRUCT_STATS int64 per slab cache of the heap
+    S_DIRECTORY,  # raw address of the directory; 0 with one core
+    S_RECORD_WORDS,  # int64 words of one line's directory record
+    S_CORES,  # cores in the machine
+    S_CORE_CPU,  # raw address of a row: core -> block of its first CPU
+    S_LEVELS,  # cache levels; the last one is shared
+    S_MEMORY,  # raw address of a row of ticks: node * nodes + home node -> latency
+    S_NODES,
+    S_MEMORY_INTERVAL,  # least ticks between two lines from memory to one CPU
+    S_TRANSFER,  # raw address of a row of ticks: core * cores + owner core -> latency
+    S_INVALIDATE,  # likewise: until a copy on the other core is gone
+    S_PREFETCH,  # 1: a miss beyond L2 also brings the next line of its page into L2
+    S_INVALIDATIONS,  # copies removed from private levels by other cores' writes
+    S_TRANSFERS,  # lines that came from another core's private levels
+    S_UPGRADES,  # writes that hit a line but had to ask for it
+    S_WRITEBACKS,  # dirty lines written to memory
+    S_MISPREDICT,  # ticks from a branch's outcome to the first instruction of the right path
+    S_LOCKED,  # ticks of a locked read-modify-write that hits L1
+    S_FORWARD,  # ticks from a store's value to a load of the same word
+    S_FENCE,  # ticks of a fence
+    S_ALU,  # ticks of one ALU operation on a dependence chain
+    S_MULTIPLY,
+    S_INDEXED,  # extra ticks of a load whose address has an index register
+    S_HUGE_SHIFT,  # log2 of what a TLB entry covers of a 2 MiB page
+    S_GIANT_IN_TLB_2,  # 1: the second TLB level holds 1 GiB pages
+    S_RENAMED,  # as S_FORWARD, where the address needs no computation
+    S_SIBLING,  # ticks of a locked operation's line between the hardware threads of a core
+    SYSTEM_FIELDS,
+) = range(29)
+
+# Per slab cache: what its lines' L1 misses cost.
+(X_MISSES, X_LEVEL_2, X_LEVEL_3, X_LEVEL_4, X_MEMORY, X_COHERENCE, X_TICKS, X_TLB_MISSES) = range(8)
+STRUCT_STATS = 8
+
+# Cache or TLB level
+(
+    K_SETS,
+    K_MASK,  # sets - 1 where sets is a power of two, else -1
+    K_WAYS,
+    K_FOLD,  # 0: plain index; else bits by which the name is folded onto itself first
+    K_ROW_BYTES,
+    K_ROWS,  # raw address of the sets, uint32
+    K_LATENCY,  # ticks from address to value for a hit here; for a TLB level, extra ticks
+    K_INTERVAL,  # least ticks between two lines from here to one CPU
+    K_HITS,
+    K_MISSES,
+    K_INCLUSION,
+    K_LEVEL,
+    LEVEL_FIELDS,
+) = range(13)
+NINE, INCLUSIVE, VICTIM = range(3)
+
+# CPU block
+(
+    C_SYSTEM,  # raw address of the system block
+    C_CORE,
+    C_NODE,
+    C_LEVELS,  # MAX_LEVELS raw addresses of cache levels follow
+    _2,
+    _3,
+    _4,
+    C_TLB_1,  # first-level TLBs by page size: 4 KiB, 2 MiB, 1 GiB (may be the same block)
+    _t2,
+    _t3,
+    C_TLB_2,
+    C_WALK,  # ticks of a page walk on top of the second level's, by page size
+    _w2,
+    _w3,
+    C_LAST_SHIFT,  # log2 of what the last TLB entry used covers
+    C_LAST_PAGE,  # its page number: certainly the TLB's most recent
+    C_PAGE_READY,  # when its translation is known
+    C_FLIGHT,  # raw address of the table of lines on their way: (line, ticks << 4 | cause)
+    C_FLIGHT_UNTIL,  # when the last of them arrives
+    C_DISPATCH,  # clock of the front end
+    C_RETIRE,  # clock of in-order retirement; the CPU's time
+    C_WIDTH,  # ticks per instruction at full width
+    C_INSTRUCTIONS,
+    C_NEXT_BLOCK,  # instruction number at which the next ROB block begins
+    C_ROB,  # raw address of the ring of retirement clocks, one per block
+    C_ROB_BLOCKS,
+    C_BLOCK,  # index of the current block in the ring
+    C_FRONT_CAUSE,  # why the front end was last held back
+    C_ACCESSES,
+    C_STORES,  # stores so far
+    C_STORE_RING,  # raw address of drain clocks, one per store-buffer entry
+    C_STORE_ENTRIES,
+    C_STORE_INTERVAL,  # least ticks between two stores leaving the store buffer
+    C_DRAIN,  # when the youngest store has left the store buffer
+    C_FORWARD,  # raw address of the table of recent stores: (word, ticks, instruction)
+    C_LAST_STORE,  # instruction number of the last store
+    C_FILLS,  # raw address of the ring of line-fill buffers' completion clocks
+    C_FILL_ENTRIES,
+    C_FILL,  # L1 misses so far
+    C_NEXT_LEVEL,  # MAX_LEVELS + 1 clocks: when each level (then memory) can deliver again
+    _n2,
+    _n3,
+    _n4,
+    _n5,
+    C_HISTORY,  # outcomes of the last 64 branches
+    C_PREDICTOR,  # raw address of the predictor's tables
+    C_BRANCHES,
+    C_MISPREDICTS,
+    C_PACE,  # dispatch clock of the last paced point
+    C_SLOTS,  # raw address of the clock of the core's front end; 0 for its only hardware thread
+    C_TENURE,  # raw address of the core's table of lines that it may still use: TENURE_FIELDS
+    C_PAUSED,  # ticks of the retirement clock that other code took
+    C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
+    CPU_FIELDS,
+) = (*range(53), 53 + len(CAUSES) - 1)
+
+# Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
+ENTRY_POINTS = ("read", "modify", "store", "work", "branch", "pause", "touch", "miss")
+(E_READ, E_MODIFY, E_STORE, E_WORK, E_BRANCH, E_PAUSE, E_TOUCH, E_MISS) = range(
+    CPU_FIELDS, CPU_FIELDS + len(ENTRY_POINTS)
+)
+CPU_WORDS = CPU_FIELDS + len(ENTRY_POINTS)
+
+ROB_BLOCK = 16  # instructions per entry of the ROB ring
+FORWARD_ENTRIES = 64
+FORWARD_FIELDS = 3
+FLIGHT_ENTRIES = 64
+FORWARD_REACH = 256  # instructions after which a store has certainly left the store buffer
+
+# Directory record of a line: who may write it, since when, who has a copy.
+(D_OWNER, D_BUSY, D_SHARERS) = range(3)  # owner: core + 1, 0 if none
+
+# A core's tenure of a line that another core has asked for: usable from READY up to UNTIL (0: never
+# lost). LOCKER and LOCKED_UNTIL: block of the CPU of the core that wrote it last, and when. STORED:
+# when the core's last store to it left the store buffer.
+TENURE_ENTRIES = 16
+TENURE_FIELDS = 6
+(T_LINE, T_READY, T_UNTIL, T_LOCKER, T_LOCKED_UNTIL, T_STORED) = range(6)

@@ -1,0 +1,556 @@
+"""The memory hierarchy: caches, TLBs, and the directory that keeps private caches coherent.
+
+All functions take the raw block of the CPU that accesses. They say how long a line takes; when the
+access may start is the window's business (`cgsim.core.window`).
+
+Order of events, as in Dinero IV: the demand fill reaches the lower level before the victim's
+write-back. A full-line write-back allocates below without a fetch. Private levels are looked up in
+turn and filled on the way up; the last level is shared by a cluster and either non-inclusive
+(`NINE`), `INCLUSIVE` (its victims leave the private levels too) or `VICTIM` (filled by what leaves
+the level above, emptied by what hits).
+
+Coherence is MESI over a directory. Its record of a line names the one core that may write it
+(Exclusive or Modified), or the cores that may hold a copy (Shared; a superset, since clean victims
+leave silently). A write that finds no right to write is an upgrade: all other copies go. A line
+that another core owns comes from that core, and for as long as the transfer takes no other core
+gets it: that is how contention arises. The core that has waited for a line keeps it for a while
+even if others queue for it: the directory tells it to give the line up only when the transfer to it
+is done, and the message takes a quarter of the next transfer (request to the directory, message to
+the owner, and the data's way back, of the length of both). This tenure is why a contended line
+serves several operations per transfer.
+"""
+
+from cgsim.core.blocks import (
+    C_CORE,
+    C_DRAIN,
+    C_LAST_PAGE,
+    C_LAST_SHIFT,
+    C_LEVELS,
+    C_NEXT_LEVEL,
+    C_NODE,
+    C_RETIRE,
+    C_STORE_INTERVAL,
+    C_SYSTEM,
+    C_TENURE,
+    C_TLB_1,
+    C_TLB_2,
+    C_WALK,
+    COHERENCE,
+    D_BUSY,
+    D_OWNER,
+    D_SHARERS,
+    E_MISS,
+    INCLUSIVE,
+    K_FOLD,
+    K_HITS,
+    K_INCLUSION,
+    K_INTERVAL,
+    K_LATENCY,
+    K_MASK,
+    K_MISSES,
+    K_ROW_BYTES,
+    K_ROWS,
+    K_SETS,
+    K_WAYS,
+    LEVEL_1,
+    MAX_LEVELS,
+    MEMORY,
+    S_CORE_CPU,
+    S_CORES,
+    S_DIRECTORY,
+    S_GIANT_IN_TLB_2,
+    S_HUGE_SHIFT,
+    S_INVALIDATE,
+    S_INVALIDATIONS,
+    S_LEVELS,
+    S_MEMORY,
+    S_MEMORY_INTERVAL,
+    S_NODES,
+    S_PAGE_MAP,
+    S_PREFETCH,
+    S_RECORD_WORDS,
+    S_STRUCT_STATS,
+    S_TRANSFER,
+    S_TRANSFERS,
+    S_UPGRADES,
+    S_WRITEBACKS,
+    STRUCT_STATS,
+    T_LINE,
+    T_READY,
+    T_UNTIL,
+    TENURE_ENTRIES,
+    TENURE_FIELDS,
+    VICTIM,
+    X_COHERENCE,
+    X_MEMORY,
+    X_MISSES,
+    X_TICKS,
+    X_TLB_MISSES,
+)
+from cgsim.core.fields import add, get, put
+from cgsim.core.jit import njit
+from cgsim.core.raw import call_i64_5, peek_u32, poke_u32
+from cgsim.core.recency import (
+    DIRTY,
+    NAME_MASK,
+    OWNED,
+    STATE_MASK,
+    find,
+    insert,
+    remove,
+    to_front,
+)
+
+LINE_SHIFT = 6
+PAGE_4K, PAGE_2M, PAGE_1G = range(3)
+_CAUSE_BITS = 4
+
+
+@njit(inline="always")
+def row_of(level, name):
+    """Raw address of the set of a cache or TLB level that a line or page maps to."""
+    fold = get(level, K_FOLD)
+    mixed = name if fold == 0 else name ^ name >> fold ^ name >> 2 * fold
+    mask = get(level, K_MASK)
+    index = mixed & mask if mask >= 0 else mixed % get(level, K_SETS)
+    return get(level, K_ROWS) + index * get(level, K_ROW_BYTES)
+
+
+# --- TLB -----------------------------------------------------------------------------------------
+
+
+@njit
+def translate(cpu, address):
+    """Extra ticks that the address' translation takes; 0 for a hit in the first level."""
+    if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE) or get(cpu, C_TLB_1) == 0:
+        return 0
+    system = get(cpu, C_SYSTEM)
+    entry = get(get(system, S_PAGE_MAP), address >> 12)
+    size = entry & 3
+    shift = 12 if size == PAGE_4K else (get(system, S_HUGE_SHIFT) if size == PAGE_2M else 30)
+    put(cpu, C_LAST_SHIFT, shift)
+    put(cpu, C_LAST_PAGE, address >> shift)
+    # the page size is part of the name: a 4 KiB and a 2 MiB page may share a number
+    number = (address >> shift) + 1
+    name = number << 2 | size
+    first = get(cpu, C_TLB_1 + size)
+    row = row_of(first, number)
+    way = find(row, get(first, K_WAYS), name)
+    if way >= 0:
+        to_front(row, get(first, K_WAYS), way, name)
+        return 0
+    add(first, K_MISSES, 1)
+    insert(row, get(first, K_WAYS), name)
+    walk = get(cpu, C_WALK + size)
+    extra = walk
+    second = get(cpu, C_TLB_2)
+    if second != 0 and (size != PAGE_1G or get(system, S_GIANT_IN_TLB_2) != 0):
+        extra = get(second, K_LATENCY)
+        row = row_of(second, number)
+        way = find(row, get(second, K_WAYS), name)
+        if way >= 0:
+            to_front(row, get(second, K_WAYS), way, name)
+        else:
+            add(second, K_MISSES, 1)
+            insert(row, get(second, K_WAYS), name)
+            extra += walk
+    add(_struct_stats(cpu, entry), X_TLB_MISSES, 1)
+    return extra
+
+
+@njit(inline="always")
+def _struct_stats(cpu, page_entry):
+    number = page_entry >> 16 & 0xFFFF
+    return get(get(cpu, C_SYSTEM), S_STRUCT_STATS) + 8 * STRUCT_STATS * number
+
+
+# --- directory -----------------------------------------------------------------------------------
+
+
+@njit(inline="always")
+def _record(system, line):
+    return get(system, S_DIRECTORY) + 8 * get(system, S_RECORD_WORDS) * line
+
+
+@njit
+def _drop_copies(system, line, keeper):
+    """Remove a line from the private levels of every core but `keeper`; True if one was dirty."""
+    record = _record(system, line)
+    dirty = False
+    levels = get(system, S_LEVELS)
+    for word in range((get(system, S_CORES) + 61) // 62):
+        sharers = get(record, D_SHARERS + word)
+        core = 62 * word
+        while sharers != 0:
+            if sharers & 1 and core != keeper:
+                other = get(get(system, S_CORE_CPU), core)
+                present = False
+                for level in range(levels - 1):
+                    cache = get(other, C_LEVELS + level)
+                    gone = remove(row_of(cache, line), get(cache, K_WAYS), line)
+                    if gone != 0:
+                        present = True
+                        dirty = dirty or gone & DIRTY != 0
+                if present:
+                    add(system, S_INVALIDATIONS, 1)
+            sharers >>= 1
+            core += 1
+        put(record, D_SHARERS + word, 0)
+    return dirty
+
+
+@njit
+def _downgrade(system, owner, line):
+    """Take the right to write from a core that keeps its copy; True if it was dirty."""
+    other = get(get(system, S_CORE_CPU), owner)
+    dirty = False
+    for level in range(get(system, S_LEVELS) - 1):
+        cache = get(other, C_LEVELS + level)
+        row = row_of(cache, line)
+        way = find(row, get(cache, K_WAYS), line)
+        if way >= 0:
+            entry = peek_u32(row + 4 * way)
+            dirty = dirty or entry & DIRTY != 0
+            poke_u32(row + 4 * way, entry & ~STATE_MASK)
+    return dirty
+
+
+@njit
+def _farthest_sharer(system, line, core):
+    """Ticks to reach the farthest other core that may hold a copy; 0 if there is none."""
+    record = _record(system, line)
+    ticks = 0
+    cores = get(system, S_CORES)
+    row = get(system, S_INVALIDATE) + 8 * core * cores
+    for word in range((cores + 61) // 62):
+        sharers = get(record, D_SHARERS + word)
+        other = 62 * word
+        while sharers != 0:
+            if sharers & 1 and other != core:
+                ticks = max(ticks, get(row, other))
+            sharers >>= 1
+            other += 1
+    return ticks
+
+
+@njit(inline="always")
+def _note_sharer(record, core):
+    word = core // 62
+    put(record, D_SHARERS + word, get(record, D_SHARERS + word) | 1 << (core - 62 * word))
+
+
+@njit
+def upgrade(cpu, line, start):
+    """Get the right to write a line this core holds shared; returns the ticks that takes."""
+    system = get(cpu, C_SYSTEM)
+    core = get(cpu, C_CORE)
+    record = _record(system, line)
+    if get(record, D_OWNER) == core + 1:
+        return 0
+    ticks = _farthest_sharer(system, line, core)
+    wait = max(get(record, D_BUSY) - start, 0)
+    if ticks > 0:
+        add(system, S_UPGRADES, 1)
+        _drop_copies(system, line, core)
+        put(record, D_BUSY, start + wait + ticks)
+    put(record, D_OWNER, core + 1)
+    _note_sharer(record, core)
+    return wait + ticks
+
+
+@njit(inline="always")
+def tenure_of(cpu, line):
+    """Raw address of the entry for a line in the table of the CPU's core."""
+    return get(cpu, C_TENURE) + 8 * TENURE_FIELDS * (line & (TENURE_ENTRIES - 1))
+
+
+@njit
+def tenured(cpu, line, writes, start):
+    """Ticks from start until a line is usable that this core must give up; -1 if it is gone.
+
+    A store counts when it leaves the store buffer.
+    """
+    entry = tenure_of(cpu, line)
+    if get(entry, T_LINE) != line:
+        return -1
+    begin = max(start, get(entry, T_READY))
+    if writes:
+        begin = max(begin, get(cpu, C_DRAIN) + get(cpu, C_STORE_INTERVAL))
+    if begin > get(entry, T_UNTIL):
+        return -1
+    return max(get(entry, T_READY) - start, 0)
+
+
+@njit
+def _queue(cpu, line, owner, start):
+    """Ticks from start until a line arrives that another core owns and others may wait for."""
+    system = get(cpu, C_SYSTEM)
+    core = get(cpu, C_CORE)
+    record = _record(system, line)
+    transfer = get(get(system, S_TRANSFER) + 8 * core * get(system, S_CORES), owner)
+    own = tenure_of(cpu, line)
+    request = max(start, get(own, T_UNTIL)) if get(own, T_LINE) == line else start
+    busy = get(record, D_BUSY)
+    arrival = max(busy, request) + transfer
+    put(record, D_BUSY, arrival)
+    lost = tenure_of(get(get(system, S_CORE_CPU), owner), line)
+    put(lost, T_LINE, line)
+    put(lost, T_READY, busy)
+    put(lost, T_UNTIL, arrival - transfer + transfer // 4)
+    add(system, S_TRANSFERS, 1)
+    return arrival - start
+
+
+@njit
+def _from_other_core(cpu, line, writes, start):
+    """What coherence costs a miss of the private levels: (ticks, from another core?, dirty?)."""
+    system = get(cpu, C_SYSTEM)
+    core = get(cpu, C_CORE)
+    record = _record(system, line)
+    owner = get(record, D_OWNER) - 1
+    ticks = 0
+    transferred = False
+    if owner >= 0 and owner != core:
+        transferred = True
+        ticks = _queue(cpu, line, owner, start)
+        if writes:
+            _drop_copies(system, line, core)
+        else:
+            _downgrade(system, owner, line)
+            put(record, D_OWNER, 0)
+    elif writes:
+        ticks = _farthest_sharer(system, line, core)
+        if ticks > 0:
+            wait = max(get(record, D_BUSY) - start, 0)
+            _drop_copies(system, line, core)
+            ticks += wait
+            put(record, D_BUSY, start + ticks)
+    _note_sharer(record, core)
+    return ticks, transferred
+
+
+@njit
+def _grant(cpu, line, writes):
+    """State bits with which the line enters the private levels; notes the owner."""
+    system = get(cpu, C_SYSTEM)
+    if get(system, S_DIRECTORY) == 0:
+        return OWNED
+    core = get(cpu, C_CORE)
+    record = _record(system, line)
+    alone = True
+    if not writes:
+        for word in range((get(system, S_CORES) + 61) // 62):
+            own = 1 << (core - 62 * word) if core // 62 == word else 0
+            if get(record, D_SHARERS + word) & ~own != 0:
+                alone = False
+    if alone:
+        put(record, D_OWNER, core + 1)
+        return OWNED
+    return 0
+
+
+# --- fills and victims ---------------------------------------------------------------------------
+
+
+@njit
+def _back_invalidate(cpu, line):
+    """An inclusive last level lost a line: it leaves the private levels above. True if dirty."""
+    system = get(cpu, C_SYSTEM)
+    if get(system, S_DIRECTORY) != 0:
+        dirty = _drop_copies(system, line, -1)
+        put(_record(system, line), D_OWNER, 0)
+        return dirty
+    dirty = False
+    for level in range(get(system, S_LEVELS) - 1):
+        cache = get(cpu, C_LEVELS + level)
+        gone = remove(row_of(cache, line), get(cache, K_WAYS), line)
+        dirty = dirty or gone & DIRTY != 0
+    return dirty
+
+
+@njit
+def _fill_last(cpu, level, entry):
+    """Put a line into the last level; its victim goes to memory."""
+    cache = get(cpu, C_LEVELS + level)
+    victim = insert(row_of(cache, entry & NAME_MASK), get(cache, K_WAYS), entry)
+    if victim == 0:
+        return
+    dirty = victim & DIRTY != 0
+    if get(cache, K_INCLUSION) == INCLUSIVE:
+        dirty = _back_invalidate(cpu, victim & NAME_MASK) or dirty
+    if dirty:
+        add(get(cpu, C_SYSTEM), S_WRITEBACKS, 1)
+
+
+@njit
+def _write_back(cpu, level, victim):
+    """A line fell out of private level `level - 1`: what of it reaches `level` and below."""
+    last = get(get(cpu, C_SYSTEM), S_LEVELS) - 1
+    while True:
+        name = victim & NAME_MASK
+        cache = get(cpu, C_LEVELS + level)
+        is_victim_cache = level == last and get(cache, K_INCLUSION) == VICTIM
+        if victim & DIRTY == 0 and not is_victim_cache:
+            return
+        row = row_of(cache, name)
+        way = find(row, get(cache, K_WAYS), name)
+        if way >= 0:
+            entry = peek_u32(row + 4 * way) | victim & STATE_MASK
+            to_front(row, get(cache, K_WAYS), way, entry)
+            return
+        if level == last:
+            _fill_last(cpu, level, name | victim & DIRTY)
+            return
+        victim = insert(row, get(cache, K_WAYS), victim)
+        if victim == 0:
+            return
+        level += 1
+
+
+@njit
+def _fill_private(cpu, upto, entry):
+    """Put a line into private levels `upto` .. 0 (L1 last), with what falls out of each."""
+    for level in range(upto, -1, -1):
+        cache = get(cpu, C_LEVELS + level)
+        victim = insert(row_of(cache, entry & NAME_MASK), get(cache, K_WAYS), entry)
+        if victim != 0:
+            _write_back(cpu, level + 1, victim)
+        entry &= ~DIRTY  # one copy carries the dirty data
+
+
+@njit
+def _prefetch_next(cpu, line):
+    """The next-line prefetcher: line + 1, if on the same 4 KiB page, comes into L2 and the last."""
+    following = line + 1
+    if following & 63 == 0:
+        return
+    system = get(cpu, C_SYSTEM)
+    last = get(system, S_LEVELS) - 1
+    if last < 2 or get(system, S_DIRECTORY) != 0:
+        return
+    cache = get(cpu, C_LEVELS + 1)
+    row = row_of(cache, following)
+    if find(row, get(cache, K_WAYS), following) >= 0:
+        return
+    shared = get(cpu, C_LEVELS + last)
+    shared_row = row_of(shared, following)
+    if find(shared_row, get(shared, K_WAYS), following) < 0 and get(shared, K_INCLUSION) != VICTIM:
+        _fill_last(cpu, last, following)
+    victim = insert(row, get(cache, K_WAYS), following | OWNED)
+    if victim != 0:
+        _write_back(cpu, 2, victim)
+
+
+@njit
+def _paced(cpu, slot, interval, dispatch, start):
+    """When a level that delivers one line per `interval` can deliver to this CPU."""
+    ready = max(get(cpu, C_NEXT_LEVEL + slot), dispatch)
+    put(cpu, C_NEXT_LEVEL + slot, ready + interval)
+    return max(start, ready)
+
+
+@njit
+def miss(cpu, line, writes, dispatch, start):
+    """A line that L1 lacks: bring it in. Returns ticks from `start` << 4 | cause.
+
+    `dispatch`: clock of the front end, from which the levels' bandwidth is counted.
+    """
+    system = get(cpu, C_SYSTEM)
+    last = get(system, S_LEVELS) - 1
+    page_entry = get(get(system, S_PAGE_MAP), line >> 6)
+    stats = _struct_stats(cpu, page_entry)
+    add(stats, X_MISSES, 1)
+    state = OWNED
+    coherent = get(system, S_DIRECTORY) != 0
+    # private levels below L1
+    for level in range(1, last):
+        cache = get(cpu, C_LEVELS + level)
+        row = row_of(cache, line)
+        way = find(row, get(cache, K_WAYS), line)
+        if way >= 0:
+            entry = peek_u32(row + 4 * way)
+            # the right to write and the dirty data move up with the line
+            to_front(row, get(cache, K_WAYS), way, entry & ~DIRTY)
+            add(cache, K_HITS, 1)
+            begin = _paced(cpu, level, get(cache, K_INTERVAL), dispatch, start)
+            _fill_private(cpu, level - 1, entry)
+            ticks = begin - start + get(cache, K_LATENCY)
+            add(stats, X_MISSES + level, 1)
+            add(stats, X_TICKS, ticks)
+            return ticks << _CAUSE_BITS | (LEVEL_1 + level)
+        add(cache, K_MISSES, 1)
+
+    coherence_ticks = 0
+    transferred = False
+    if coherent:
+        coherence_ticks, transferred = _from_other_core(cpu, line, writes, start)
+        state = _grant(cpu, line, writes)
+    cause = COHERENCE
+    ticks = coherence_ticks
+    shared = get(cpu, C_LEVELS + last)
+    inclusion = get(shared, K_INCLUSION)
+    row = row_of(shared, line)
+    way = find(row, get(shared, K_WAYS), line)
+    if way >= 0:
+        add(shared, K_HITS, 1)
+        entry = peek_u32(row + 4 * way)
+        if inclusion == VICTIM and not coherent:
+            remove(row, get(shared, K_WAYS), line)
+            state |= entry & DIRTY
+        else:
+            to_front(row, get(shared, K_WAYS), way, entry)
+    else:
+        add(shared, K_MISSES, 1)
+        if inclusion != VICTIM:
+            _fill_last(cpu, last, line)
+    if transferred:
+        add(stats, X_COHERENCE, 1)
+    else:
+        if way >= 0:
+            begin = _paced(cpu, last, get(shared, K_INTERVAL), dispatch, start)
+            served = begin - start + get(shared, K_LATENCY)
+            level_cause = LEVEL_1 + last
+            add(stats, X_MISSES + last, 1)
+        else:
+            begin = _paced(cpu, MAX_LEVELS, get(system, S_MEMORY_INTERVAL), dispatch, start)
+            home = page_entry >> 8 & 0xFF
+            node = get(cpu, C_NODE)
+            served = begin - start + get(get(system, S_MEMORY), node * get(system, S_NODES) + home)
+            level_cause = MEMORY
+            add(stats, X_MEMORY, 1)
+        if served >= ticks:
+            ticks = served
+            cause = level_cause
+        else:
+            add(stats, X_COHERENCE, 1)
+    _fill_private(cpu, last - 1, line | state)
+    if get(system, S_PREFETCH) != 0:
+        _prefetch_next(cpu, line)
+    add(stats, X_TICKS, ticks)
+    return ticks << _CAUSE_BITS | cause
+
+
+@njit(inline="always")
+def bring_in(cpu, line, writes, dispatch, start):
+    """`miss`, called through its address: it is compiled once, not into each caller."""
+    return call_i64_5(get(cpu, E_MISS), cpu, line, 1 if writes else 0, dispatch, start)
+
+
+@njit
+def touch(cpu, address, writes):
+    """An access of background code: it moves lines and pages, and takes no time here."""
+    translate(cpu, address)
+    line = address >> LINE_SHIFT
+    level = get(cpu, C_LEVELS)
+    row = row_of(level, line)
+    way = find(row, get(level, K_WAYS), line)
+    now = get(cpu, C_RETIRE)
+    if way >= 0:
+        to_front(row, get(level, K_WAYS), way, peek_u32(row + 4 * way))
+    else:
+        add(level, K_MISSES, 1)
+        bring_in(cpu, line, writes, now, now)
+    if writes:
+        if peek_u32(row) & OWNED == 0:
+            upgrade(cpu, line, now)
+        poke_u32(row, peek_u32(row) | OWNED | DIRTY)

@@ -1,0 +1,292 @@
+"""Building a timed machine in memory from plain parameters."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cgsim.core import blocks as b
+from cgsim.core import predictor
+from cgsim.core.memory import address_of, reserve
+from cgsim.core.recency import NAME_BITS, row_entries
+from cgsim.core.timed import entry_points
+
+PRIVATE, CLUSTER, SOCKET = range(3)
+LINE_BYTES = 64
+
+
+class LevelSpec(NamedTuple):
+    """One cache level. `shared_by`: PRIVATE (a core), CLUSTER or SOCKET."""
+
+    size_bytes: int
+    ways: int
+    latency_cycles: float
+    interval_cycles: float = 0.0
+    shared_by: int = PRIVATE
+    inclusion: int = b.NINE
+    hashed: bool = False
+
+
+class TlbSpec(NamedTuple):
+    """The data TLB.
+
+    entries_1, ways_1 : first level, one number per page size (4 KiB, 2 MiB, 1 GiB); `shared_1` if
+    one structure holds all sizes. extra_cycles : of a hit in the second level. walk_cycles : on top
+    of it where both levels miss, by page size. huge_bytes : what an entry covers of a 2 MiB page.
+    """
+
+    entries_1: tuple
+    ways_1: tuple
+    shared_1: bool
+    entries_2: int
+    ways_2: int
+    giant_in_2: bool
+    extra_cycles: float
+    walk_cycles: tuple
+    huge_bytes: int
+
+
+class SystemSpec(NamedTuple):
+    """What the engine needs to know of a machine; cycles are of `ghz`.
+
+    `core_of_cpu`, `cluster_of_core`, `socket_of_core`, `node_of_core`: topology, tuples of int.
+    `width`: instructions dispatched per cycle; `memory_cycles[node][home]`;
+    `transfer_cycles[core][owner]` of a line another core owns, `invalidate_cycles[core][other]`
+    until a copy there is gone. `renamed_cycles`: as `forward_cycles`, where the address needs no
+    computation; None: the same. `sibling_cycles`: of a line between locked operations of a core's
+    hardware threads.
+    """
+
+    ghz: float
+    levels: tuple
+    tlb: TlbSpec | None
+    width: float
+    rob_entries: int
+    store_entries: int
+    store_interval_cycles: float
+    fill_entries: int
+    memory_interval_cycles: float
+    mispredict_cycles: float
+    locked_cycles: float
+    forward_cycles: float
+    fence_cycles: float
+    alu_cycles: float
+    multiply_cycles: float
+    indexed_cycles: float
+    prefetch_next_line: bool
+    core_of_cpu: tuple
+    cluster_of_core: tuple
+    socket_of_core: tuple
+    node_of_core: tuple
+    memory_cycles: tuple
+    transfer_cycles: object
+    invalidate_cycles: object
+    renamed_cycles: float | None = None
+    sibling_cycles: float = 0.0
+
+
+def ticks(cycles):
+    """Whole ticks of a number of cycles."""
+    return round(cycles * b.TICKS)
+
+
+class System:
+    """A machine's state: all its CPUs, caches, TLBs, directory and counters.
+
+    Parameters
+    ----------
+    spec : SystemSpec
+    heap : cgsim.core.heap.Heap
+        The memory it works on.
+    """
+
+    def __init__(self, spec, heap):
+        if heap.memory_bytes // LINE_BYTES > 1 << NAME_BITS:
+            raise ValueError(f"a timed machine addresses at most {LINE_BYTES << NAME_BITS} bytes")
+        self.spec = spec
+        self.heap = heap
+        self._keep = []
+        cores = len(spec.cluster_of_core)
+        self.struct_stats = self._array(len(heap.caches) * b.STRUCT_STATS)
+        self.struct_stats.shape = (-1, b.STRUCT_STATS)
+        self._system = self._array(b.SYSTEM_FIELDS)
+        self._caches = {}
+        self._core_arrays = {}
+        self._fill_system(cores)
+        self._cpus = [self._new_cpu(cpu) for cpu in range(len(spec.core_of_cpu))]
+        first: dict[int, int] = {}
+        for cpu, core in enumerate(spec.core_of_cpu):
+            first.setdefault(core, address_of(self._cpus[cpu]))
+        row = self._array(cores)
+        row[:] = [first[core] for core in range(cores)]
+        self._system[b.S_CORE_CPU] = address_of(row)
+
+    def _array(self, words, dtype=np.int64):
+        array = np.zeros(int(words), dtype=dtype)
+        self._keep.append(array)
+        return array
+
+    def _shared(self, what, core, words):
+        """Raw address of an array that the CPUs of a core share."""
+        if (what, core) not in self._core_arrays:
+            self._core_arrays[what, core] = self._array(words)
+        return address_of(self._core_arrays[what, core])
+
+    def _fill_system(self, cores):
+        spec, system = self.spec, self._system
+        system[b.S_PAGE_MAP] = address_of(self.heap.page_map)
+        system[b.S_STRUCT_STATS] = address_of(self.struct_stats)
+        system[b.S_CORES] = cores
+        system[b.S_LEVELS] = len(spec.levels)
+        memory = np.asarray(spec.memory_cycles, dtype=float)
+        latencies = self._array(memory.size)
+        latencies[:] = np.rint(memory.ravel() * b.TICKS)
+        system[b.S_MEMORY] = address_of(latencies)
+        system[b.S_NODES] = memory.shape[0]
+        system[b.S_MEMORY_INTERVAL] = ticks(spec.memory_interval_cycles)
+        system[b.S_PREFETCH] = int(spec.prefetch_next_line)
+        system[b.S_MISPREDICT] = ticks(spec.mispredict_cycles)
+        system[b.S_LOCKED] = ticks(spec.locked_cycles)
+        system[b.S_FORWARD] = ticks(spec.forward_cycles)
+        renamed = spec.renamed_cycles
+        system[b.S_RENAMED] = system[b.S_FORWARD] if renamed is None else ticks(renamed)
+        system[b.S_SIBLING] = ticks(spec.sibling_cycles)
+        system[b.S_FENCE] = ticks(spec.fence_cycles)
+        system[b.S_ALU] = ticks(spec.alu_cycles)
+        system[b.S_MULTIPLY] = ticks(spec.multiply_cycles)
+        system[b.S_INDEXED] = ticks(spec.indexed_cycles)
+        system[b.S_HUGE_SHIFT] = 21
+        if spec.tlb is not None:
+            system[b.S_HUGE_SHIFT] = spec.tlb.huge_bytes.bit_length() - 1
+            system[b.S_GIANT_IN_TLB_2] = int(spec.tlb.giant_in_2)
+        if cores > 1:
+            for field, cycles in (
+                (b.S_TRANSFER, spec.transfer_cycles),
+                (b.S_INVALIDATE, spec.invalidate_cycles),
+            ):
+                row = self._array(cores * cores)
+                row[:] = np.rint(np.asarray(cycles, dtype=float).ravel() * b.TICKS)
+                system[field] = address_of(row)
+            words = b.D_SHARERS + (cores + 61) // 62
+            system[b.S_RECORD_WORDS] = words
+            directory = reserve(self.heap.memory_bytes // LINE_BYTES * words * 8)
+            self._keep.append(directory)
+            system[b.S_DIRECTORY] = address_of(directory)
+
+    def _level(self, key, sets, ways, latency, interval=0, inclusion=b.NINE, level=0, hashed=False):
+        """The level shared under `key`, made on first use; returns its block's address."""
+        if key not in self._caches:
+            block = self._array(b.LEVEL_FIELDS)
+            entries = row_entries(ways)
+            rows = reserve(sets * entries * 4)
+            self._keep.append(rows)
+            block[b.K_SETS] = sets
+            block[b.K_MASK] = sets - 1 if sets & (sets - 1) == 0 else -1
+            block[b.K_WAYS] = ways
+            block[b.K_ROW_BYTES] = entries * 4
+            block[b.K_ROWS] = address_of(rows)
+            block[b.K_LATENCY] = latency
+            block[b.K_INTERVAL] = interval
+            block[b.K_INCLUSION] = inclusion
+            block[b.K_LEVEL] = level
+            block[b.K_FOLD] = max((sets - 1).bit_length(), 1) if hashed else 0
+            self._caches[key] = block
+        return address_of(self._caches[key])
+
+    def _new_cpu(self, cpu):
+        spec = self.spec
+        core = spec.core_of_cpu[cpu]
+        block = self._array(b.CPU_WORDS)
+        block[b.C_SYSTEM] = address_of(self._system)
+        block[b.C_CORE] = core
+        block[b.C_NODE] = spec.node_of_core[core]
+        owners = (core, spec.cluster_of_core[core], spec.socket_of_core[core])
+        for number, level in enumerate(spec.levels):
+            sets = level.size_bytes // (LINE_BYTES * level.ways)
+            block[b.C_LEVELS + number] = self._level(
+                (number, owners[level.shared_by]),
+                sets,
+                level.ways,
+                ticks(level.latency_cycles),
+                ticks(level.interval_cycles),
+                level.inclusion,
+                number,
+                level.hashed,
+            )
+        if spec.tlb is not None:
+            tlb = spec.tlb
+            for size in range(3):
+                key = ("TLB1", core, 0 if tlb.shared_1 else size)
+                sets = tlb.entries_1[size] // tlb.ways_1[size]
+                block[b.C_TLB_1 + size] = self._level(key, sets, tlb.ways_1[size], 0)
+                block[b.C_WALK + size] = ticks(tlb.walk_cycles[size])
+            if tlb.entries_2:
+                sets = tlb.entries_2 // tlb.ways_2
+                extra = ticks(tlb.extra_cycles)
+                block[b.C_TLB_2] = self._level(("TLB2", core, 0), sets, tlb.ways_2, extra)
+        block[b.C_LAST_PAGE] = -1
+        block[b.C_FLIGHT] = address_of(self._array(b.FLIGHT_ENTRIES * 2))
+        block[b.C_WIDTH] = round(b.TICKS / spec.width)
+        siblings = spec.core_of_cpu.count(core)
+        if siblings > 1:
+            block[b.C_SLOTS] = self._shared("slots", core, 1)
+        block[b.C_TENURE] = self._shared("tenure", core, b.TENURE_ENTRIES * b.TENURE_FIELDS)
+        store_entries = max(spec.store_entries // siblings, 1)
+        block[b.C_NEXT_BLOCK] = b.ROB_BLOCK
+        # hardware threads halve these buffers between them
+        block[b.C_ROB_BLOCKS] = max(spec.rob_entries // siblings // b.ROB_BLOCK, 1)
+        block[b.C_ROB] = address_of(self._array(block[b.C_ROB_BLOCKS]))
+        block[b.C_STORE_ENTRIES] = store_entries
+        block[b.C_STORE_INTERVAL] = ticks(spec.store_interval_cycles)
+        block[b.C_STORE_RING] = address_of(self._array(store_entries))
+        block[b.C_LAST_STORE] = -b.FORWARD_REACH
+        block[b.C_FORWARD] = address_of(self._array(b.FORWARD_ENTRIES * b.FORWARD_FIELDS))
+        block[b.C_FILL_ENTRIES] = spec.fill_entries
+        block[b.C_FILLS] = address_of(self._array(spec.fill_entries))
+        block[b.C_PREDICTOR] = address_of(self._array(predictor.ENTRIES, np.uint16))
+        block[b.CPU_FIELDS :] = entry_points()
+        return block
+
+    def cpu(self, number=0):
+        """Raw address of a CPU's block: what `Timed.cpu` takes."""
+        return address_of(self._cpus[number])
+
+    def cpu_row(self):
+        """int64 array: CPU number -> raw address of its block."""
+        return np.array([address_of(block) for block in self._cpus], dtype=np.int64)
+
+    def field(self, field, cpu=0):
+        """A field of a CPU's block (`cgsim.core.blocks`), as int."""
+        return int(self._cpus[cpu][field])
+
+    def system_field(self, field):
+        """A field of the system block, as int."""
+        return int(self._system[field])
+
+    def causes(self, cpu=0):
+        """Ticks of the CPU's time by cause: int64[len(CAUSES)]; they add up to the time run."""
+        block = self._cpus[cpu]
+        ticks = block[b.C_CAUSES : b.C_CAUSES + len(b.CAUSES)].copy()
+        ticks[b.WORK] += block[b.C_RETIRE] - block[b.C_PAUSED] - ticks.sum()
+        return ticks
+
+    def counters(self, cpu=0):
+        """What the CPU counted so far: a dict of int.
+
+        Hits and misses are per level as the CPU's lookups met them, shared levels included.
+        """
+        block = self._cpus[cpu]
+        counts = {
+            "instructions": int(block[b.C_INSTRUCTIONS]),
+            "accesses": int(block[b.C_ACCESSES]),
+            "branches": int(block[b.C_BRANCHES]),
+            "mispredicts": int(block[b.C_MISPREDICTS]),
+        }
+        core = self.spec.core_of_cpu[cpu]
+        owners = (core, self.spec.cluster_of_core[core], self.spec.socket_of_core[core])
+        for number, level in enumerate(self.spec.levels):
+            cache = self._caches[number, owners[level.shared_by]]
+            counts[f"L{number + 1}_misses"] = int(cache[b.K_MISSES])
+        for name in ("TLB1", "TLB2"):
+            blocks = [v for k, v in self._caches.items() if k[:2] == (name, core)]
+            counts[f"{name}_misses"] = int(sum(block[b.K_MISSES] for block in blocks))
+        return counts

@@ -1,0 +1,470 @@
+"""The instruction window: when an instruction starts, and what its wait is charged to.
+
+Two clocks per CPU. The front end dispatches in order, `width` instructions a cycle, and never more
+than the reorder buffer holds beyond what has retired. Retirement is in order too; its clock is the
+CPU's time. In between, an instruction starts when it is dispatched and its operands' tokens are
+due, so independent chains overlap as far as the reorder buffer reaches, and dependent ones do not.
+
+Every tick of the retirement clock is charged to one cause: the slot of the instruction itself to
+work, waiting for a value to the level that served it (or TLB, coherence), waiting for the front end
+to what held it back (a mispredicted branch, a locked operation). The charges add up to the clock.
+
+Idea: interval and instruction-window-centric models (Eyerman, Eeckhout, Karkhanis and Smith, ACM
+TOCS 27 (2009); Carlson, Heirman, Eyerman, Hur and Eeckhout, ACM TACO 11 (2014)); CPI stacks counted
+at retirement.
+"""
+
+from cgsim.core.blocks import (
+    BRANCH,
+    C_ACCESSES,
+    C_BLOCK,
+    C_BRANCHES,
+    C_CAUSES,
+    C_DISPATCH,
+    C_DRAIN,
+    C_FILL,
+    C_FILL_ENTRIES,
+    C_FILLS,
+    C_FLIGHT,
+    C_FLIGHT_UNTIL,
+    C_FORWARD,
+    C_FRONT_CAUSE,
+    C_HISTORY,
+    C_INSTRUCTIONS,
+    C_LAST_PAGE,
+    C_LAST_SHIFT,
+    C_LAST_STORE,
+    C_LEVELS,
+    C_MISPREDICTS,
+    C_NEXT_BLOCK,
+    C_NEXT_LEVEL,
+    C_PACE,
+    C_PAGE_READY,
+    C_PAUSED,
+    C_RETIRE,
+    C_ROB,
+    C_ROB_BLOCKS,
+    C_SLOTS,
+    C_STORE_ENTRIES,
+    C_STORE_INTERVAL,
+    C_STORE_RING,
+    C_STORES,
+    C_SYSTEM,
+    C_WIDTH,
+    COHERENCE,
+    FLIGHT_ENTRIES,
+    FORWARD_ENTRIES,
+    FORWARD_FIELDS,
+    FORWARD_REACH,
+    K_INTERVAL,
+    K_LATENCY,
+    K_MISSES,
+    K_WAYS,
+    LEVEL_1,
+    LOCK,
+    MAX_LEVELS,
+    ROB_BLOCK,
+    S_ALU,
+    S_DIRECTORY,
+    S_FENCE,
+    S_FORWARD,
+    S_INDEXED,
+    S_LOCKED,
+    S_MISPREDICT,
+    S_MULTIPLY,
+    S_RENAMED,
+    S_SIBLING,
+    T_LINE,
+    T_LOCKED_UNTIL,
+    T_LOCKER,
+    T_READY,
+    T_STORED,
+    T_UNTIL,
+    TICKS,
+    TLB,
+    WORK,
+)
+from cgsim.core.fields import add, get, put
+from cgsim.core.hierarchy import (
+    LINE_SHIFT,
+    bring_in,
+    row_of,
+    tenure_of,
+    tenured,
+    translate,
+    upgrade,
+)
+from cgsim.core.jit import njit
+from cgsim.core.predictor import predict_and_train
+from cgsim.core.raw import peek_u32, poke_u32
+from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
+
+WRITE, RMW, LOCKED = range(3)
+_SHARING_TICKS = 64 * TICKS
+
+
+@njit
+def _next_blocks(cpu, instructions, clock):
+    """Dispatch enters new ROB blocks: it waits until the block that left the ROB has retired."""
+    ring = get(cpu, C_ROB)
+    blocks = get(cpu, C_ROB_BLOCKS)
+    block = get(cpu, C_BLOCK)
+    upcoming = get(cpu, C_NEXT_BLOCK)
+    retire = get(cpu, C_RETIRE)
+    while instructions >= upcoming:
+        block = block + 1 if block + 1 < blocks else 0
+        clock = max(clock, get(ring, block))
+        put(ring, block, retire)
+        upcoming += ROB_BLOCK
+    put(cpu, C_BLOCK, block)
+    put(cpu, C_NEXT_BLOCK, upcoming)
+    return clock
+
+
+@njit(inline="always")
+def _dispatch(cpu, count):
+    """Advance the front end by `count` instructions; returns its clock."""
+    clock = get(cpu, C_DISPATCH) + count * get(cpu, C_WIDTH)
+    slots = get(cpu, C_SLOTS)
+    if slots != 0:
+        # The hardware threads of a core share its front end. What one leaves unused, the other has
+        # within the reach of the reorder buffer.
+        used = max(get(slots, 0), clock - _SHARING_TICKS) + count * get(cpu, C_WIDTH)
+        put(slots, 0, used)
+        clock = max(clock, used)
+    instructions = get(cpu, C_INSTRUCTIONS) + count
+    put(cpu, C_INSTRUCTIONS, instructions)
+    if instructions >= get(cpu, C_NEXT_BLOCK):
+        clock = _next_blocks(cpu, instructions, clock)
+    put(cpu, C_DISPATCH, clock)
+    return clock
+
+
+@njit(inline="always")
+def _retire(cpu, count, dispatched, complete, cause, cause_ticks, tlb_ticks):
+    """Retire `count` instructions of which the last completes at `complete`; charge the wait.
+
+    Work is what no other cause explains, so it has no counter: `cgsim.core.blocks`.
+    """
+    clock = get(cpu, C_RETIRE) + count * get(cpu, C_WIDTH)
+    if dispatched > clock:
+        add(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
+        clock = dispatched
+    wait = complete - clock
+    if wait > 0:
+        clock = complete
+        add(cpu, C_CAUSES + cause, min(wait, cause_ticks))
+        if wait > cause_ticks:
+            add(cpu, C_CAUSES + TLB, min(wait - cause_ticks, tlb_ticks))
+    put(cpu, C_RETIRE, clock)
+
+
+@njit
+def work(cpu, count):
+    """`count` instructions that wait for nothing."""
+    dispatched = _dispatch(cpu, count)
+    _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
+
+
+@njit
+def computed(cpu, token, operations, multiplies, indexed):
+    """The token of a value computed from one with `token`: the latency, not the instructions."""
+    system = get(cpu, C_SYSTEM)
+    return (
+        max(token, get(cpu, C_DISPATCH))
+        + operations * get(system, S_ALU)
+        + multiplies * get(system, S_MULTIPLY)
+        + indexed * get(system, S_INDEXED)
+    )
+
+
+@njit
+def pace(cpu, ticks):
+    """The front end passes this point at most once per `ticks`, as a chain of calls does."""
+    clock = max(get(cpu, C_DISPATCH), get(cpu, C_PACE) + ticks)
+    put(cpu, C_DISPATCH, clock)
+    put(cpu, C_PACE, clock)
+    put(cpu, C_FRONT_CAUSE, WORK)
+
+
+@njit
+def branch(cpu, site, taken, token):
+    """A conditional branch; if mispredicted the front end starts anew when its outcome is known."""
+    dispatched = _dispatch(cpu, 1)
+    outcome = max(dispatched, token) + TICKS
+    _retire(cpu, 1, dispatched, dispatched, WORK, 0, 0)
+    add(cpu, C_BRANCHES, 1)
+    if not predict_and_train(cpu, site, taken):
+        add(cpu, C_MISPREDICTS, 1)
+        put(cpu, C_DISPATCH, outcome + get(get(cpu, C_SYSTEM), S_MISPREDICT))
+        put(cpu, C_FRONT_CAUSE, BRANCH)
+
+
+@njit
+def fence(cpu):
+    """Nothing after it starts before everything before it has retired (lfence)."""
+    dispatched = _dispatch(cpu, 1)
+    _retire(cpu, 1, dispatched, dispatched, WORK, 0, 0)
+    after = max(get(cpu, C_RETIRE), dispatched) + get(get(cpu, C_SYSTEM), S_FENCE)
+    put(cpu, C_DISPATCH, after)
+    put(cpu, C_FRONT_CAUSE, WORK)
+
+
+@njit
+def pause(cpu, ticks):
+    """Other code runs for `ticks`: the window and the store buffer drain, the clocks move on."""
+    clock = max(get(cpu, C_RETIRE), get(cpu, C_DISPATCH), get(cpu, C_DRAIN)) + ticks
+    add(cpu, C_PAUSED, clock - get(cpu, C_RETIRE))
+    put(cpu, C_RETIRE, clock)
+    put(cpu, C_DISPATCH, clock)
+    put(cpu, C_LAST_STORE, get(cpu, C_INSTRUCTIONS) - FORWARD_REACH)
+    # what background code fetched (`hierarchy.touch`) took no time, so no level is busy with it
+    for level in range(MAX_LEVELS + 1):
+        put(cpu, C_NEXT_LEVEL + level, clock)
+
+
+@njit
+def forget_history(cpu, bits):
+    """Other code's branches stand in the global history now."""
+    put(cpu, C_HISTORY, bits)
+
+
+@njit
+def _forwarded(cpu, address):
+    """When a store in flight hands its value to a load of the same word; -1 if none does."""
+    word = address >> 3
+    entry = get(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
+    if get(entry, 0) != word or get(cpu, C_INSTRUCTIONS) - get(entry, 2) >= FORWARD_REACH:
+        return -1
+    return get(entry, 1)
+
+
+@njit
+def _note_store(cpu, address, ready):
+    word = address >> 3
+    entry = get(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
+    put(entry, 0, word)
+    put(entry, 1, ready)
+    put(entry, 2, get(cpu, C_INSTRUCTIONS))
+    put(cpu, C_LAST_STORE, get(cpu, C_INSTRUCTIONS))
+
+
+@njit
+def _fetch(cpu, line, row, writes, dispatched, start):
+    """An L1 miss: waits for a line-fill buffer; returns (ticks from start << 4 | cause)."""
+    add(get(cpu, C_LEVELS), K_MISSES, 1)
+    number = get(cpu, C_FILL)
+    entries = get(cpu, C_FILL_ENTRIES)
+    slot = get(cpu, C_FILLS) + 8 * (number % entries)
+    begin = max(start, get(slot, 0))
+    packed = bring_in(cpu, line, writes, dispatched, begin)
+    ticks = (packed >> 4) + begin - start
+    put(slot, 0, start + ticks)
+    put(cpu, C_FILL, number + 1)
+    flight = get(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))
+    put(flight, 0, line)
+    put(flight, 1, (start + ticks) << 4 | packed & 15)
+    put(cpu, C_FLIGHT_UNTIL, max(get(cpu, C_FLIGHT_UNTIL), start + ticks))
+    return ticks << 4 | packed & 15
+
+
+@njit(inline="always")
+def _translated(cpu, address, start):
+    """Ticks until the address' translation is known."""
+    if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE):
+        return max(get(cpu, C_PAGE_READY) - start, 0)
+    ticks = translate(cpu, address)
+    put(cpu, C_PAGE_READY, start + ticks)
+    return ticks
+
+
+@njit(inline="always")
+def _port(cpu, first, dispatched, start):
+    """When a load or store port is free: one access per interval, counted from dispatch."""
+    port = max(get(cpu, C_NEXT_LEVEL), dispatched)
+    put(cpu, C_NEXT_LEVEL, port + get(first, K_INTERVAL))
+    return max(start, port)
+
+
+@njit(inline="always")
+def _locate(cpu, first, row, line, writes, dispatched, start):
+    """Find a line in L1 or bring it in; returns (ticks << 4 | cause).
+
+    It is in front afterwards, unless the core uses it for the last time (`hierarchy.tenured`).
+    """
+    latency = get(first, K_LATENCY)
+    entry = peek_u32(row)
+    if entry & NAME_MASK != line:
+        way = find(row, get(first, K_WAYS), line)
+        if way < 0:
+            if get(get(cpu, C_SYSTEM), S_DIRECTORY) != 0:
+                ticks = tenured(cpu, line, writes, start)
+                if ticks >= 0:
+                    return max(ticks, latency) << 4 | COHERENCE
+            return _fetch(cpu, line, row, writes, dispatched, start)
+        to_front(row, get(first, K_WAYS), way, peek_u32(row + 4 * way))
+    if get(cpu, C_FLIGHT_UNTIL) > start + latency:
+        # the line may still be on its way for an earlier miss
+        flight = get(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))
+        arrival = get(flight, 1)
+        if get(flight, 0) == line and arrival >> 4 > start + latency:
+            return (arrival >> 4) - start << 4 | arrival & 15
+    return latency << 4 | LEVEL_1
+
+
+@njit(inline="always")
+def _in_flight(cpu, address):
+    """Whether a store in flight hands its value to a load of the same word."""
+    if get(cpu, C_INSTRUCTIONS) - get(cpu, C_LAST_STORE) >= FORWARD_REACH:
+        return False
+    return _forwarded(cpu, address) >= 0
+
+
+@njit(inline="always")
+def _loaded(cpu, address, start, latency, token):
+    """When a load has its value: from the cache, or from a store in flight.
+
+    An address without a token is a constant or stands in a register that does not change; a
+    processor that renames such words (`S_RENAMED`) hands the value over without going through the
+    store buffer, unless other CPUs write the line too.
+    """
+    if get(cpu, C_INSTRUCTIONS) - get(cpu, C_LAST_STORE) < FORWARD_REACH:
+        forwarded = _forwarded(cpu, address)
+        if forwarded >= 0:
+            system = get(cpu, C_SYSTEM)
+            line = address >> LINE_SHIFT
+            tenure = tenure_of(cpu, line)
+            contended = get(tenure, T_LINE) == line and get(tenure, T_UNTIL) != 0
+            simple = token == 0 and not contended
+            ticks = get(system, S_RENAMED) if simple else get(system, S_FORWARD)
+            return max(start, forwarded) + ticks
+    return start + latency
+
+
+@njit
+def _from_sibling(cpu, line, kind, start):
+    """Extra ticks of a write to a line that the core's other hardware thread wrote last.
+
+    Only a locked one waits: stores leave for the same L1.
+    """
+    sibling = get(get(cpu, C_SYSTEM), S_SIBLING)
+    entry = tenure_of(cpu, line)
+    if get(entry, T_LINE) != line:
+        put(entry, T_LINE, line)
+        put(entry, T_READY, 0)
+        put(entry, T_UNTIL, 0)
+        put(entry, T_STORED, 0)
+        put(entry, T_LOCKED_UNTIL, 0)
+        put(entry, T_LOCKER, cpu)
+    begin = start
+    if get(entry, T_LOCKER) != cpu:
+        put(entry, T_LOCKER, cpu)
+        put(entry, T_UNTIL, max(get(entry, T_UNTIL), 1))
+        if kind == LOCKED:
+            begin = max(start, get(entry, T_LOCKED_UNTIL) + sibling)
+    put(entry, T_LOCKED_UNTIL, begin)
+    return begin - start
+
+
+@njit
+def read(cpu, address, token):
+    """A load; returns the tick at which its value is ready. `token`: of the address."""
+    dispatched = _dispatch(cpu, 1)
+    add(cpu, C_ACCESSES, 1)
+    first = get(cpu, C_LEVELS)
+    start = max(dispatched, token)
+    if get(get(cpu, C_SYSTEM), S_DIRECTORY) != 0 and _in_flight(cpu, address):
+        # the store buffer has it: whoever owns the line now is not asked
+        ready = _loaded(cpu, address, start, 0, token)
+        _retire(cpu, 1, dispatched, ready, WORK, 0, 0)
+        return ready
+    tlb_ticks = _translated(cpu, address, start)
+    start = _port(cpu, first, dispatched, start + tlb_ticks)
+    line = address >> LINE_SHIFT
+    packed = _locate(cpu, first, row_of(first, line), line, False, dispatched, start)
+    ready = _loaded(cpu, address, start, packed >> 4, token)
+    _retire(cpu, 1, dispatched, ready, packed & 15, packed >> 4, tlb_ticks)
+    return ready
+
+
+@njit
+def write(cpu, address, kind, token, value_token):
+    """A WRITE, an RMW or a LOCKED one; returns the tick at which its value is ready.
+
+    `token`: of the address, `value_token`: of the value that a WRITE stores.
+    """
+    system = get(cpu, C_SYSTEM)
+    dispatched = _dispatch(cpu, 1)
+    add(cpu, C_ACCESSES, 1)
+    first = get(cpu, C_LEVELS)
+    start = max(dispatched, token)
+    if kind == LOCKED:
+        # all earlier instructions and stores first
+        start = max(start, get(cpu, C_RETIRE), get(cpu, C_DRAIN))
+    tlb_ticks = _translated(cpu, address, start)
+    start = _port(cpu, first, dispatched, start + tlb_ticks)
+    line = address >> LINE_SHIFT
+    row = row_of(first, line)
+    packed = _locate(cpu, first, row, line, True, dispatched, start)
+    latency = packed >> 4
+    cause = packed & 15
+    entry = peek_u32(row)
+    if entry & NAME_MASK == line:
+        if entry & OWNED == 0:
+            extra = upgrade(cpu, line, start)
+            if extra > 0:
+                latency += extra
+                cause = COHERENCE
+        poke_u32(row, peek_u32(row) | OWNED | DIRTY)
+    if get(cpu, C_SLOTS) != 0:
+        extra = _from_sibling(cpu, line, kind, start + latency)
+        if extra > 0:
+            latency += extra
+            cause = COHERENCE
+
+    if kind == LOCKED:
+        waited = latency - get(first, K_LATENCY)
+        ready = start + waited + get(system, S_LOCKED)
+        _retire(cpu, 1, dispatched, start + waited, cause, waited, tlb_ticks)
+        _retire(cpu, 0, dispatched, ready, LOCK, get(system, S_LOCKED), 0)
+        put(cpu, C_DRAIN, ready)
+        # nothing later starts before a locked operation is done
+        put(cpu, C_DISPATCH, max(get(cpu, C_DISPATCH), ready))
+        put(cpu, C_FRONT_CAUSE, LOCK)
+        return ready
+    if kind == RMW:
+        ready = _loaded(cpu, address, start, latency, token)
+        # where the store is renamed, adding is all that an in-place addition takes
+        if token != 0 or get(system, S_RENAMED) >= get(system, S_FORWARD):
+            ready += get(system, S_ALU)
+        _retire(cpu, 1, dispatched, ready, cause, latency, tlb_ticks)
+    else:
+        ready = max(start, value_token)
+        _retire(cpu, 1, dispatched, ready, WORK, 0, tlb_ticks)
+    if get(cpu, C_SLOTS) == 0:
+        _drain(cpu, start + latency)
+    else:
+        # the hardware threads' stores to a line leave one after the other
+        entry = tenure_of(cpu, line)
+        _drain(cpu, max(start + latency, get(entry, T_STORED) + get(cpu, C_STORE_INTERVAL)))
+        put(entry, T_STORED, get(cpu, C_DRAIN))
+    _note_store(cpu, address, ready)
+    return ready
+
+
+@njit
+def _drain(cpu, owned):
+    """A store enters the store buffer; it leaves in order, retired, once its line is here.
+
+    A full buffer holds the front end back until the oldest store has left.
+    """
+    number = get(cpu, C_STORES)
+    slot = get(cpu, C_STORE_RING) + 8 * (number % get(cpu, C_STORE_ENTRIES))
+    oldest = get(slot, 0)
+    if oldest > get(cpu, C_DISPATCH):
+        put(cpu, C_DISPATCH, oldest)
+        put(cpu, C_FRONT_CAUSE, COHERENCE)
+    leaves = max(get(cpu, C_DRAIN) + get(cpu, C_STORE_INTERVAL), get(cpu, C_RETIRE), owned)
+    put(cpu, C_DRAIN, leaves)
+    put(slot, 0, leaves)
+    put(cpu, C_STORES, number + 1)

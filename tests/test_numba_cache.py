@@ -1,0 +1,62 @@
+"""The name of the numba cache directory changes with everything that compiled code hangs on."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cgsim
+from cgsim import _numba_cache
+
+PACKAGE = Path(cgsim.__file__).parent
+PYTHON_ONLY = {
+    "cgsim.cache_geometry",
+    "cgsim.data",
+    "cgsim.errors",
+    "cgsim.files",
+    "cgsim.kernel",
+    "cgsim.machines",
+    "cgsim.population",
+    "cgsim.spec",
+}
+"""Modules without constants that kernels read; what they give to kernels goes in as arguments."""
+
+
+def imported_modules(source):
+    """Names of the cgsim modules that a file imports from."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cgsim"):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("source", _numba_cache.compiled_sources(), ids=lambda path: path.stem)
+def test_compiled_files_take_constants_from_hashed_files_only(source):
+    hashed = {
+        "cgsim." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+        for path in _numba_cache.compiled_sources()
+    }
+    known = {m.removesuffix(".__init__") for m in hashed} | PYTHON_ONLY | {"cgsim"}
+    modules = {
+        "cgsim." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+        for path in PACKAGE.rglob("*.py")
+    }
+    imported = {name for name in imported_modules(source) if name in modules}
+    assert imported - known == set()
+
+
+def test_hash_follows_sources_settings_and_version(monkeypatch, tmp_path):
+    before = _numba_cache.source_hash("1.0")
+    assert _numba_cache.source_hash("1.0") == before
+    assert _numba_cache.source_hash("1.1") != before
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    assert _numba_cache.source_hash("1.0") != before
+    monkeypatch.delenv("NUMBA_BOUNDSCHECK")
+    copy = tmp_path / "cgsim"
+    (copy / "core").mkdir(parents=True)
+    kernel = copy / "core" / "kernel.py"
+    kernel.write_text("LATENCY = 4\n")
+    monkeypatch.setattr(_numba_cache, "__file__", str(copy / "_numba_cache.py"))
+    first = _numba_cache.source_hash("1.0")
+    kernel.write_text("LATENCY = 5\n")
+    assert _numba_cache.source_hash("1.0") != first
