@@ -1,0 +1,152 @@
+"""What a design is, and how the engine reaches it.
+
+A design file defines a NamedTuple of parameters for numba and seven functions of one shape. The
+generic functions here dispatch on the type of that NamedTuple, so drivers are written once.
+
+===========  ===================================================================================
+prepare      (heap, kernel, **options) -> parameters; adds the slab caches (Python, once)
+register     (space, design) -> key: what a driver gets when it registers
+create       (space, design) -> cgroup, the object lookups start from
+insert       (space, design, cgroup, key, token) -> datum, 0 if it cannot be had
+lookup       (space, design, cgroup, key, token, key_token) -> (datum, token), 0 if absent
+remove       (space, design, cgroup, key, token) -> True if it was there
+teardown     (space, design, cgroup, token): the cgroup goes with all its entries
+===========  ===================================================================================
+
+All addresses are simulated ones. The parameters must have the fields of `COMMON_FIELDS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from numba.extending import overload
+
+from cgsim.core.jit import JIT_DISABLED
+from cgsim.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cgsim.core.heap import Heap
+    from cgsim.kernel import Kernel
+
+COMMON_FIELDS = ("datum_offset", "value_cache")
+"""Offset of the private data in a datum; the cache that holds it, for memory accounts."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """One lookup design. `mirrors`: the kernel code it is; `options`: what `prepare` takes."""
+
+    name: str
+    title: str
+    mirrors: str
+    parameters: type
+    prepare: Callable[..., Any]
+    register: Callable[..., int]
+    create: Callable[..., int]
+    insert: Callable[..., int]
+    lookup: Callable[..., tuple[int, int]]
+    remove: Callable[..., bool]
+    teardown: Callable[..., None]
+    reader_side: str
+    """What a reader must hold: 'rcu', 'mutex' or 'none'."""
+    max_keys: int
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    loads_to_datum: str = ""
+    """The chain of dependent loads from the cgroup pointer to the datum, for people."""
+    sized_by_keys: bool = False
+    """True where a cgroup's memory is sized by the number of keys (`prepare(keys=...)`)."""
+    needs_cgroup: bool = True
+    """False where the datum is found without the cgroup's address: it need not be loaded."""
+
+    def new(self, heap: Heap, kernel: Kernel, n_keys: int = 0) -> Any:
+        """The design's parameters on a heap, for `n_keys` keys (0: as many as it can hold)."""
+        sized = {"keys": n_keys} if self.sized_by_keys and n_keys else {}
+        return self.prepare(heap, kernel, **self.options, **sized)
+
+
+_BY_NAME: dict[str, Design] = {}
+_BY_TYPE: dict[type, Design] = {}
+
+
+def add_design(design: Design) -> Design:
+    """Register a design; raises UserError if its name is taken by another one."""
+    other = _BY_NAME.get(design.name)
+    if other is not None and other.parameters is not design.parameters:
+        raise UserError(f"design {design.name!r} exists already")
+    missing = [f for f in COMMON_FIELDS if f not in getattr(design.parameters, "_fields", ())]
+    if missing:
+        raise UserError(f"design {design.name!r}: parameters lack {', '.join(missing)}")
+    _BY_NAME[design.name] = design
+    _BY_TYPE[design.parameters] = design
+    return design
+
+
+def get_design(name: str) -> Design:
+    """The design of that name; raises UserError with the closest name otherwise."""
+    if name not in _BY_NAME:
+        raise unknown_name("design", name, _BY_NAME)
+    return _BY_NAME[name]
+
+
+def list_designs() -> list[Design]:
+    """All designs, in order of registration."""
+    return list(_BY_NAME.values())
+
+
+def _generic(operation: str) -> Callable[[Callable[..., Any]], Any]:
+    """Make a stub dispatch to the design whose parameters are its second argument."""
+
+    def decorate(stub: Callable[..., Any]) -> Any:
+        if JIT_DISABLED:
+
+            def dispatch(space: Any, design: Any, *arguments: Any) -> Any:
+                return getattr(_BY_TYPE[type(design)], operation)(space, design, *arguments)
+
+            dispatch.__doc__ = stub.__doc__
+            return dispatch
+
+        def resolve(space, design, *arguments):
+            owner = _BY_TYPE.get(getattr(design, "instance_class", object))
+            return None if owner is None else getattr(owner, operation).py_func
+
+        # numba compares the signature with the implementation's
+        resolve.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
+        overload(stub)(resolve)
+        return stub
+
+    return decorate
+
+
+@_generic("register")
+def register(space, design):
+    """A new key."""
+
+
+@_generic("create")
+def create(space, design):
+    """A new cgroup."""
+
+
+@_generic("insert")
+def insert(space, design, cgroup, key, token):
+    """Install a datum for (cgroup, key)."""
+
+
+@_generic("lookup")
+def lookup(space, design, cgroup, key, token, key_token):
+    """Find the datum of (cgroup, key)."""
+
+
+@_generic("remove")
+def remove(space, design, cgroup, key, token):
+    """Take the datum of (cgroup, key) away."""
+
+
+@_generic("teardown")
+def teardown(space, design, cgroup, token):
+    """Take a cgroup away with all its data."""

@@ -1,0 +1,402 @@
+"""Every design answers as a dict does, in every reading, and gives all memory back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgsim.core import traced
+from cgsim.core.heap import Heap, allocate, grace_period, release, retire
+from cgsim.core.jit import njit
+from cgsim.core.memory import address_of
+from cgsim.core.space import Native, Timed, Traced, load, peek, poke, store, work
+from cgsim.core.system import System
+from cgsim.designs import Design, add_design, base, get_design, list_designs, pointer_hash
+from cgsim.designs.base import create, insert, lookup, register, remove, teardown
+from cgsim.designs.ids import new_id
+from cgsim.designs.objects import cgroup_cache, field_offset
+from cgsim.drive import Harness, populate, run_lookups
+from cgsim.errors import UserError
+from cgsim.kernel import load_kernel
+from cgsim.machines import load_machine
+from cgsim.spec import system_spec
+
+MEMORY_BYTES = 1 << 27
+INSTALL, LOOKUP, REMOVE, TEARDOWN, GRACE = range(5)
+CGROUPS, KEYS = 3, 80
+
+
+# --- a design in one file: what CONTRIBUTING.md promises ---
+
+
+class Toy(NamedTuple):
+    """A toy: four slots in the cgroup, key i in slot i."""
+
+    cgroup_cache: int
+    value_cache: int
+    ids: int
+    slots_offset: int
+    datum_offset: int
+
+
+TOY_SLOTS = 4
+
+
+def toy_prepare(heap: Any, kernel: Any) -> Toy:
+    """Caches and offsets."""
+    owners = cgroup_cache(heap, kernel, 8 * TOY_SLOTS)
+    values = heap.add_cache("datum", 16)
+    return Toy(owners, values, heap.place("global:ids", 64), field_offset(kernel), 0)
+
+
+@njit
+def toy_register(space, design):
+    return new_id(space, design.ids)
+
+
+@njit
+def toy_create(space, design):
+    return allocate(space, design.cgroup_cache, 0)[0]
+
+
+@njit
+def toy_lookup(space, design, cgroup, key, token, key_token):
+    work(space, 2, 0)
+    return load(space, cgroup + design.slots_offset + 8 * key, 8, token)
+
+
+@njit
+def toy_insert(space, design, cgroup, key, token):
+    if key >= TOY_SLOTS:
+        return 0
+    datum, datum_token = allocate(space, design.value_cache, token)
+    store(space, cgroup + design.slots_offset + 8 * key, 8, datum, token, datum_token)
+    return datum
+
+
+@njit
+def toy_remove(space, design, cgroup, key, token):
+    datum, datum_token = load(space, cgroup + design.slots_offset + 8 * key, 8, token)
+    if datum == 0:
+        return False
+    store(space, cgroup + design.slots_offset + 8 * key, 8, 0, token, 0)
+    retire(space, design.value_cache, datum, datum_token)
+    return True
+
+
+@njit
+def toy_teardown(space, design, cgroup, token):
+    for key in range(TOY_SLOTS):
+        toy_remove(space, design, cgroup, key, token)
+    release(space, design.cgroup_cache, cgroup, token)
+
+
+TOY = Design(
+    name="toy",
+    title="four slots in the cgroup",
+    mirrors="nothing",
+    parameters=Toy,
+    prepare=toy_prepare,
+    register=toy_register,
+    create=toy_create,
+    insert=toy_insert,
+    lookup=toy_lookup,
+    remove=toy_remove,
+    teardown=toy_teardown,
+    reader_side="rcu",
+    max_keys=TOY_SLOTS,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _toy() -> Any:
+    add_design(TOY)
+    yield
+    del base._BY_NAME["toy"]
+
+
+# --- drivers ---
+
+
+@njit
+def play(space, design, caches, cgroups, keys, operations, results):
+    """Play int64[n, 3] operations (what, cgroup, key); results int64[n, 3]: answer, two words.
+
+    An installed datum's two words take the operation's number and its complement.
+    """
+    for i in range(operations.shape[0]):
+        what, c, k = operations[i]
+        if what == INSTALL:
+            datum = insert(space, design, cgroups[c], keys[k], 0)
+            results[i, 0] = datum
+            if datum != 0:
+                poke(space, datum, 8, i)
+                poke(space, datum + 8, 8, ~i)
+        elif what == LOOKUP:
+            datum, _ = lookup(space, design, cgroups[c], keys[k], 0, 0)
+            results[i, 0] = datum
+            if datum != 0:
+                results[i, 1] = peek(space, datum, 8)
+                results[i, 2] = peek(space, datum + 8, 8)
+        elif what == REMOVE:
+            results[i, 0] = remove(space, design, cgroups[c], keys[k], 0)
+        elif what == TEARDOWN:
+            teardown(space, design, cgroups[c], 0)
+            cgroups[c] = create(space, design)
+            results[i, 0] = cgroups[c]
+        else:
+            for cache in range(caches):
+                results[i, 0] += grace_period(space, cache)
+
+
+@njit
+def register_keys(space, design, keys):
+    """Register the keys."""
+    for k in range(keys.size):
+        keys[k] = register(space, design)
+
+
+@njit
+def create_cgroups(space, design, cgroups):
+    """Create the cgroups."""
+    for c in range(cgroups.size):
+        cgroups[c] = create(space, design)
+
+
+@njit
+def end(space, design, cgroups, caches):
+    """Tear all cgroups down and wait for the grace period."""
+    for c in range(cgroups.size):
+        teardown(space, design, cgroups[c], 0)
+    for cache in range(caches):
+        grace_period(space, cache)
+
+
+class Stage:
+    """A design on a heap of its own, with keys and cgroups."""
+
+    def __init__(self, design: Design, version: str = "7.3.4", **options: Any) -> None:
+        self.heap = Heap(MEMORY_BYTES, seed=3)
+        self.parameters = design.prepare(
+            self.heap, load_kernel(version), **{**design.options, **options}
+        )
+        self.native = Native(self.heap.mem, self.heap.block)
+        self.keys = np.zeros(min(design.max_keys, KEYS), dtype=np.int64)
+        self.cgroups = np.zeros(CGROUPS, dtype=np.int64)
+        register_keys(self.native, self.parameters, self.keys)
+        self.before = self.live()
+        create_cgroups(self.native, self.parameters, self.cgroups)
+
+    def live(self) -> dict[str, int]:
+        """Live objects by cache."""
+        return {f"{i} {c.struct}": self.heap.live(i) for i, c in enumerate(self.heap.caches)}
+
+    def play(self, operations: list[tuple[int, int, int]]) -> np.ndarray:
+        """The results of the operations, int64[n, 3]."""
+        rows = np.array(operations, dtype=np.int64).reshape(-1, 3)
+        results = np.zeros((len(rows), 3), dtype=np.int64)
+        caches = len(self.heap.caches)
+        play(self.native, self.parameters, caches, self.cgroups, self.keys, rows, results)
+        return results
+
+    def end(self) -> None:
+        """Tear all cgroups down and wait for the grace period."""
+        end(self.native, self.parameters, self.cgroups, len(self.heap.caches))
+
+
+def all_designs() -> list[Any]:
+    """Every registered design and the toy."""
+    return [pytest.param(design, id=design.name) for design in [*list_designs(), TOY]]
+
+
+def checks_presence(design: Design) -> bool:
+    """False for the designs whose lookup answers for a key that was never installed."""
+    return design.reader_side != "none"
+
+
+def plan(steps: list[tuple[int, int, int]], keys: int) -> list[tuple[int, int, int]]:
+    """Operations that a user may ask for: nothing is installed twice."""
+    present: set[tuple[int, int]] = set()
+    operations = []
+    for what, c, k in steps:
+        pair = (c, k % keys)
+        if what == INSTALL and pair in present:
+            what = LOOKUP
+        if what == INSTALL:
+            present.add(pair)
+        elif what == REMOVE:
+            present.discard(pair)
+        elif what == TEARDOWN:
+            present = {other for other in present if other[0] != c}
+        operations.append((what, *pair))
+    return operations
+
+
+def check(design: Design, operations: list[tuple[int, int, int]], results: np.ndarray) -> None:
+    """Compare the answers with a dict's."""
+    model: dict[tuple[int, int], tuple[int, int]] = {}
+    for i, ((what, c, k), (answer, first, second)) in enumerate(
+        zip(operations, results.tolist(), strict=True)
+    ):
+        if what == INSTALL:
+            assert answer != 0
+            assert answer not in [datum for datum, _ in model.values()]
+            model[c, k] = (answer, i)
+        elif what == LOOKUP and (c, k) in model:
+            assert (answer, first) == model[c, k]
+            assert second == ~first
+        elif what == LOOKUP:
+            assert answer == 0 or not checks_presence(design)
+        elif what == REMOVE:
+            if (c, k) in model or checks_presence(design):
+                assert bool(answer) == ((c, k) in model)
+            model.pop((c, k), None)
+        elif what == TEARDOWN:
+            assert answer != 0
+            model = {pair: entry for pair, entry in model.items() if pair[0] != c}
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([INSTALL, INSTALL, INSTALL, LOOKUP, LOOKUP, REMOVE, TEARDOWN, GRACE]),
+        st.integers(0, CGROUPS - 1),
+        st.integers(0, KEYS - 1),
+    ),
+    max_size=80,
+)
+
+
+@pytest.mark.parametrize("design", all_designs())
+@settings(max_examples=40)
+@given(steps=STEPS)
+def test_answers_as_a_dict(design: Design, steps: list[tuple[int, int, int]]) -> None:
+    stage = Stage(design)
+    operations = plan(steps, stage.keys.size)
+    check(design, operations, stage.play(operations))
+    stage.end()
+    assert stage.live() == stage.before
+    assert stage.heap.pending_bytes == 0
+
+
+@pytest.mark.parametrize("design", all_designs())
+def test_many_random_operations(design: Design) -> None:
+    """Long runs reach what short ones do not: growth, shrinking, reuse of freed objects."""
+    random = np.random.default_rng(7)
+    stage = Stage(design, "6.12.117")
+    weights = [0.42, 0.3, 0.24, 0.01, 0.03]
+    steps = np.column_stack(
+        [
+            random.choice(5, size=20_000, p=weights),
+            random.integers(0, CGROUPS, 20_000),
+            random.integers(0, KEYS, 20_000),
+        ]
+    )
+    operations = plan([tuple(row) for row in steps.tolist()], stage.keys.size)
+    check(design, operations, stage.play(operations))
+    stage.end()
+    assert stage.live() == stage.before
+
+
+@pytest.mark.parametrize("design", all_designs())
+def test_all_readings_agree(design: Design) -> None:
+    """The sum of the data's addresses is the same natively, traced and timed."""
+    heap = Heap(MEMORY_BYTES, seed=5)
+    parameters = design.new(heap, load_kernel())
+    native = Native(heap.mem, heap.block)
+    keys = np.zeros(min(design.max_keys, 12), dtype=np.int64)
+    cgroups = np.zeros(4, dtype=np.int64)
+    assert populate(native, parameters, keys, cgroups, 9) == 0
+    random = np.random.default_rng(1)
+    order = np.column_stack([random.integers(0, 4, 200), random.integers(0, keys.size, 200)])
+    log = traced.new_log(20_000)
+    system = System(system_spec(load_machine("zen5-vm")), heap)
+    harness = Harness(6, 840, 2)
+    sums = [
+        run_lookups(space, parameters, cgroups, keys, order, 0, 0, harness)
+        for space in (
+            native,
+            Traced(heap.mem, heap.block, address_of(log)),
+            Timed(heap.mem, heap.block, system.cpu()),
+        )
+    ]
+    assert sums[0] > 0
+    assert len(set(sums)) == 1
+    assert not traced.is_full(log)
+    # both readings execute the same instructions
+    assert system.counters()["instructions"] == traced.parse(log).instructions
+
+
+def test_key_reuse_after_remove_and_teardown() -> None:
+    for design in list_designs():
+        stage = Stage(design)
+        for ending in (REMOVE, TEARDOWN):
+            results = stage.play(
+                [(INSTALL, 0, 1), (INSTALL, 1, 1), (ending, 0, 1), (GRACE, 0, 0), (LOOKUP, 1, 1)]
+            )
+            assert results[4, 0] == results[1, 0], design.name
+            again = stage.play([(INSTALL, 0, 1), (LOOKUP, 0, 1), (LOOKUP, 1, 1)])
+            assert again[1, 0] == again[0, 0] != 0
+            assert again[2, 0] == results[1, 0]
+            stage.play([(REMOVE, 0, 1), (REMOVE, 1, 1), (GRACE, 0, 0)])
+
+
+def test_removed_data_wait_for_a_grace_period() -> None:
+    for design in list_designs():
+        if not checks_presence(design):
+            continue
+        stage = Stage(design)
+        stage.play([(INSTALL, 0, 0)])
+        before = stage.heap.live(stage.parameters.value_cache)
+        stage.play([(REMOVE, 0, 0)])
+        assert stage.heap.pending_bytes > 0, design.name
+        assert stage.heap.live(stage.parameters.value_cache) == before
+        stage.play([(GRACE, 0, 0)])
+        assert stage.heap.pending_bytes == 0
+        assert stage.heap.live(stage.parameters.value_cache) == before - 1
+
+
+def test_hash_as_posted_loses_entries() -> None:
+    """The 2018 code unlinks every entry of the bucket that stands before the key's."""
+    for as_posted, left in ((True, 0), (False, 1)):
+        stage = Stage(get_design("hash"), as_posted=as_posted)
+        bits = stage.parameters.bits
+        buckets = [pointer_hash.hash_64(int(key), bits) for key in stage.keys]
+        bucket = max(set(buckets), key=buckets.count)
+        first, second = [k for k, b in enumerate(buckets) if b == bucket][:2]
+        # the second is found before the first: entries are added at the head
+        results = stage.play(
+            [(INSTALL, 0, first), (INSTALL, 0, second), (REMOVE, 0, first), (LOOKUP, 0, second)]
+        )
+        assert bool(results[2, 0])
+        assert bool(results[3, 0]) == bool(left), "the entry that nobody removed"
+
+
+def test_a_name_is_taken_once() -> None:
+    class Other(NamedTuple):
+        datum_offset: int
+        value_cache: int
+
+    class Incomplete(NamedTuple):
+        value_cache: int
+
+    fields = {**vars(TOY), "parameters": Other, "name": "list"}
+    with pytest.raises(UserError, match="exists already"):
+        add_design(Design(**fields))
+    with pytest.raises(UserError, match="datum_offset"):
+        add_design(Design(**{**fields, "parameters": Incomplete, "name": "incomplete"}))
+    with pytest.raises(UserError, match="did you mean 'table'"):
+        get_design("tabel")
+
+
+def test_a_foreign_design_leaves_no_trace_in_the_package_cache() -> None:
+    """Its types name a module that other processes cannot import."""
+    from cgsim import drive
+
+    kernel = drive._populate
+    assert drive._compiled(kernel, Toy) is not kernel
+    assert drive._compiled(kernel, Toy) is drive._compiled(kernel, Toy)
+    assert drive._compiled(kernel, get_design("list").parameters) is kernel
