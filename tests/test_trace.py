@@ -1,0 +1,203 @@
+"""The accesses of every scenario are those recorded of the kernels' machine code."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+
+from cgsim.errors import UserError
+from cgsim.kernel import kernel_versions, load_kernel
+from cgsim.scenarios import all_scenarios, numbers_in
+from cgsim.scenarios.fields import field_name, recorded_rows, rows_of, without_index
+from cgsim.trace import compare, count_locked, is_hot, list_scenarios, trace
+
+
+def recorded() -> list[Any]:
+    """(kernel version, scenario with its number, recorded row) of all rows that have a name."""
+    cases = []
+    for version in kernel_versions():
+        for row in rows_of(load_kernel(version)):
+            for scenario in all_scenarios():
+                number = numbers_in(scenario, row)
+                if number is not None:
+                    name = scenario.name(number)
+                    cases.append(pytest.param(version, name, row, id=f"{version}-{name}"))
+    return cases
+
+
+@pytest.mark.parametrize(("version", "name", "row"), recorded())
+def test_recorded_scenario_is_equal(version: str, name: str, row: dict[str, Any]) -> None:
+    ours = trace(name, version, cycles=False)
+    assert compare(row, ours) == []
+    fields = [without_index(access["field"]) for access in ours["accesses"]]
+    assert fields == [without_index(access["field"]) for access in row["accesses"]]
+
+
+def test_every_scenario_was_recorded() -> None:
+    """Only the task form and sockets' conflicts were not; their code is that of the others."""
+    for scenario in all_scenarios():
+        rows = [row for row in recorded_rows() if numbers_in(scenario, row) is not None]
+        unrecorded = scenario.pattern.startswith(("task-storage/", "sk-storage/conflict"))
+        assert bool(rows) != unrecorded, scenario.pattern
+
+
+def test_task_storage_walks_as_the_cgroups_does() -> None:
+    for name in ("storage/hit", "storage/walk=3", "storage/conflict=5"):
+        ours, cgroups = (trace(prefix + name, cycles=False) for prefix in ("task-", ""))
+        assert ours["accesses"][0]["field"] == "bpf_storage"
+        assert ours["instructions"] == cgroups["instructions"]
+        assert [(a["op"], a["field"], a["deps"]) for a in ours["accesses"][1:]] == [
+            (a["op"], a["field"], a["deps"]) for a in cgroups["accesses"][1:]
+        ]
+
+
+def test_storage_walk_of_any_length() -> None:
+    for version, first in (("7.3.4", 118), ("6.12.117", 155)):
+        for number in (3, 20):
+            ours = trace(f"storage/walk={number}", version, cycles=False)
+            assert ours["instructions"] == first + 9 * (number - 1)
+            fields = [access["field"] for access in ours["accesses"]]
+            assert fields.count("snode.next") == number - 1
+            assert fields.count("sdata.smap") == number
+            conflict = trace(f"storage/conflict={number}", version, cycles=False)
+            assert len(conflict["accesses"]) == len(ours["accesses"]) + 1
+
+
+def test_locked_operations_are_as_many_as_recorded() -> None:
+    """The recording tells locked operations by a count only, so the traces are asked directly."""
+    for version in kernel_versions():
+        kernel = load_kernel(version)
+        for row in rows_of(kernel):
+            for scenario in all_scenarios():
+                number = numbers_in(scenario, row)
+                if number is not None:
+                    assert count_locked(scenario.name(number), version) == row["atomics"]
+
+
+def test_list_walk_of_any_length() -> None:
+    for number in (3, 5, 33):
+        ours = trace(f"list/position={number}", cycles=False)
+        assert ours["instructions"] == 29 + 6 * (number - 1)
+        assert ours["cond_branches"] == 3 + 2 * (number - 1)
+        fields = [access["field"] for access in ours["accesses"]]
+        assert fields == ["rpools.next", *["device", "cg_node.next"] * (number - 1), "device"]
+
+
+def test_idr_of_any_depth() -> None:
+    for version, per_level in (("7.3.4", 19), ("6.12.117", 17)):
+        totals = [trace(f"idr/depth={n}", version, cycles=False) for n in range(1, 7)]
+        counts = [ours["instructions"] for ours in totals]
+        assert {b - a for a, b in itertools.pairwise(counts)} == {per_level}
+        for depth, ours in enumerate(totals, 1):
+            slots = [a for a in ours["accesses"] if without_index(a["field"]) == "slots[]"]
+            assert len(slots) == depth
+            # the index hangs on idr_base, the node before and its shift
+            assert all(len(a["deps"]) == 3 and a["deps"][0] == 0 for a in slots)
+
+
+def test_hash_chain_of_any_length() -> None:
+    ours = trace("hash/position=7", cycles=False)
+    assert ours["instructions"] == 11 + 5 * 6
+    assert len(ours["accesses"]) == 14
+
+
+def test_json_form() -> None:
+    ours = trace("css", "6.12.117")
+    assert list(ours) == [
+        "scenario",
+        "kernel",
+        "instructions",
+        "cond_branches",
+        "accesses",
+        "cycles",
+    ]
+    assert ours["scenario"] == "css"
+    assert ours["kernel"] == "6.12.117"
+    assert list(ours["accesses"][0]) == ["op", "struct", "offset", "size", "field", "deps"]
+    assert set(ours["cycles"]) == {"dependent", "throughput"}
+
+
+def test_cycles_follow_the_walk() -> None:
+    short, long = trace("list/position=4")["cycles"], trace("list/position=16")["cycles"]
+    assert long["dependent"] > short["dependent"] > short["throughput"]
+    # each entry further adds a load and an addition to the chain: 5 cycles
+    assert long["dependent"] - short["dependent"] == pytest.approx(60, rel=0.02)
+    assert trace("list/position=16")["cycles"] == long
+    slower = trace("list/position=16", machine="icelake-sp")["cycles"]  # its L1 takes 5 cycles
+    assert slower["dependent"] > long["dependent"]
+
+
+def test_compare_finds_each_kind_of_difference() -> None:
+    row = trace("idr/depth=2", cycles=False)
+    assert compare(row, copy.deepcopy(row)) == []
+
+    def changed(**values: Any) -> list[str]:
+        ours = copy.deepcopy(row)
+        ours["accesses"][5].update(values)
+        return compare(row, ours)
+
+    assert len(changed(op="W")) == 1
+    assert len(changed(struct="idr")) == 1
+    assert len(changed(offset=8, field="parent")) == 1
+    assert len(changed(size=2)) == 1
+    assert len(changed(deps=[1])) == 1
+    fewer = copy.deepcopy(row)
+    fewer["accesses"].pop()
+    assert compare(row, fewer) == ["accesses: 6, recorded 7"]
+    more = {**row, "instructions": 1, "cond_branches": 2}
+    assert len(compare(row, more)) == 2
+    # another slot of the same array is no difference
+    other = copy.deepcopy(row)
+    other["accesses"][6].update(offset=48, field="slots[1]")
+    assert compare(row, other) == []
+
+
+def test_compare_may_leave_out_what_is_always_hot() -> None:
+    row = trace("cgroup-id/current", cycles=False)
+    ours = copy.deepcopy(row)
+    ours["accesses"] = [a for a in ours["accesses"] if not is_hot(a["struct"])]
+    for access in ours["accesses"]:
+        access["deps"] = []
+    ours["accesses"][1]["deps"] = [0]
+    ours["accesses"][2]["deps"] = [1]
+    ours["accesses"][-1]["deps"] = [len(ours["accesses"]) - 2]
+    assert compare(row, ours, hot=False) == []
+    assert compare(row, ours) != []
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel", "message"),
+    [
+        ("list/positon=2", "7.3.4", "did you mean 'list/position=N'"),
+        ("list/position", "7.3.4", "lacks its number"),
+        ("list/position=0", "7.3.4", "1..100000"),
+        ("list/position=x", "7.3.4", "N = 'x'"),
+        ("list/position=1.5", "7.3.4", "N = '1.5'"),
+        ("list/position=-1", "7.3.4", "N = '-1'"),
+        ("idr/depth=7", "7.3.4", "0..6"),
+        ("css=3", "7.3.4", "takes no number"),
+        ("css", "7.3.5", "unknown kernel"),
+    ],
+)
+def test_mistakes_are_named(name: str, kernel: str, message: str) -> None:
+    with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
+        trace(name, kernel)
+    assert message in str(caught.value)
+
+
+def test_scenarios_are_listed() -> None:
+    rows = {row["name"]: row for row in list_scenarios()}
+    assert rows["list/position=N"]["n"] == "1..100000"
+    assert rows["css"]["n"] == ""
+    assert all(row["explanation"] and row["mirrors"] for row in rows.values())
+
+
+def test_fields_of_arrays_are_named_by_stride() -> None:
+    kernel = load_kernel("7.3.4")
+    assert field_name(kernel, "xa_node", 40 + 8 * 17, 8) == "slots[17]"
+    assert field_name(kernel, "bpf_prog_array", 16 + 24 * 5, 8) == "items[5].prog"
+    assert field_name(kernel, "xa_node", 552 + 4, 1) is None
+    assert field_name(kernel, "no such struct", 0, 8) is None
