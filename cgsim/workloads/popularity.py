@@ -1,0 +1,88 @@
+"""Drawing from a discrete distribution in constant time: Zipf weights and the alias table.
+
+The alias method is Walker's (1977) with Vose's construction (IEEE Trans. Software Eng. 17, 1991).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from cgsim.core.jit import njit
+from cgsim.core.rng import random_unit
+
+
+class AliasTable(NamedTuple):
+    """A distribution over range(n): column i is i with probability `keep[i]`, else `other[i]`."""
+
+    keep: np.ndarray
+    """float64[n]"""
+    other: np.ndarray
+    """int64[n]"""
+
+
+def zipf_pmf(n, exponent):
+    """Probability of each rank, float64[n]: rank k (from 1) weighs k**-exponent; 0 is uniform."""
+    weights = np.arange(1, n + 1, dtype=np.float64) ** -float(exponent)
+    return weights / weights.sum()
+
+
+def batch_pmf(expected_more, largest):
+    """Probability of 1..`largest` packets in a poll, float64[largest]: min(largest, 1 + Poisson).
+
+    expected_more : mean number of packets that join the first one before the poll starts.
+    """
+    k = np.arange(largest - 1)
+    if expected_more > 0:
+        log_factorial = np.array([math.lgamma(i + 1.0) for i in k])
+        head = np.exp(k * math.log(expected_more) - expected_more - log_factorial)
+    else:
+        head = (k == 0).astype(np.float64)
+    # Rounding may leave the head a hair above one.
+    return np.append(head, max(0.0, 1.0 - head.sum()))
+
+
+def alias_table(weights):
+    """The `AliasTable` of non-negative weights, float64[n] (any scale, not all zero)."""
+    scaled = np.ascontiguousarray(weights, dtype=np.float64)
+    scaled = scaled * (scaled.size / scaled.sum())
+    keep = np.ones(scaled.size)
+    other = np.arange(scaled.size, dtype=np.int64)
+    _pair_up(scaled, keep, other)
+    return AliasTable(keep, other)
+
+
+@njit
+def _pair_up(scaled, keep, other):
+    """Fill each column below one from a column above one. scaled : overwritten."""
+    n = scaled.size
+    small = np.empty(n, np.int64)
+    large = np.empty(n, np.int64)
+    n_small = 0
+    n_large = 0
+    for i in range(n):
+        if scaled[i] < 1.0:
+            small[n_small] = i
+            n_small += 1
+        else:
+            large[n_large] = i
+            n_large += 1
+    while n_small > 0 and n_large > 0:
+        n_small -= 1
+        i = small[n_small]
+        j = large[n_large - 1]
+        keep[i] = scaled[i]
+        other[i] = j
+        scaled[j] -= 1.0 - scaled[i]
+        if scaled[j] < 1.0:
+            n_large -= 1
+            small[n_small] = j
+            n_small += 1
+
+
+@njit
+def draw(table, seed, stream, index):
+    """The outcome of draw number `index` from an `AliasTable`."""
+    where = random_unit(seed, stream, index) * table.keep.size
+    column = int(where)
+    return column if where - column < table.keep[column] else table.other[column]
