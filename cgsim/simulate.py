@@ -1,0 +1,411 @@
+"""One point: a machine, a design and a workload, or lookups alone, to a tidy table.
+
+Two experiments, both on the timed reading:
+
+`lookup_cost`
+    lookups alone, from the cgroup's address to the datum's, as a micro-benchmark makes them: back
+    to back and independent ("throughput"), each waiting for the one before ("dependent"), or each
+    alone after other code has walked through a footprint of memory ("isolated").
+`simulate`
+    a workload: from the packet or the running task to the cgroup, the lookup, one update of the
+    datum, with the workload's other code in between.
+
+A row is one replicate. Times are of the machine's clock; `summarise` (cgsim.summary) makes means
+and confidence intervals of replicates.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cgsim.core.blocks import C_ACCESSES, C_INSTRUCTIONS, C_MISPREDICTS, C_RETIRE, CAUSES, TICKS
+from cgsim.core.rng import random_integers, random_permutation
+from cgsim.core.space import Timed
+from cgsim.core.system import System
+from cgsim.designs.base import Design, get_design
+from cgsim.drive import (
+    DEPENDENT,
+    IGNORE_DATUM,
+    STREAM_COLUMNS,
+    THROUGHPUT,
+    Harness,
+    run_lookups,
+    run_stream,
+)
+from cgsim.errors import UserError, out_of_range, unknown_name
+from cgsim.machines import Machine, load_machine
+from cgsim.population import Population, build_population
+from cgsim.scene import Stage
+from cgsim.spec import system_spec
+from cgsim.workloads import load_workload, make_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cgsim.workloads import GpuWorkload, NetworkWorkload
+
+MODES = ("throughput", "dependent", "isolated")
+MAX_FOOTPRINT_BYTES = 1 << 28
+_MODE_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
+_QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p999_ns": 0.999}
+_MAX_WARM_PAIRS = 1 << 21
+_WARM_ISOLATED = 4
+_NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
+
+
+def lookup_cost(
+    design: str | Design,
+    machine: str | Machine,
+    *,
+    n_cgroups: int = 1000,
+    n_keys: int = 8,
+    modes: Sequence[str] = ("throughput", "dependent"),
+    footprint_bytes: int = 0,
+    lookups: int = 10_000,
+    replicates: int = 3,
+    seed: int = 1,
+    kernel: str = "7.3.4",
+    aged: bool = True,
+    threads: int = 1,
+) -> pd.DataFrame:
+    """Cost of a design's lookup alone, on uniformly random cgroups and keys.
+
+    Parameters
+    ----------
+    design : name, or a `Design`
+    machine : name, path of a profile, or a `Machine`
+    modes : of "throughput", "dependent", "isolated"
+    footprint_bytes : memory other code walks through before each isolated lookup
+    lookups : measured per replicate, after as many that only warm
+    replicates : with seeds seed, seed + 1, ...
+    threads : host threads over replicates; the result does not depend on it
+
+    Returns
+    -------
+    DataFrame with one row per mode and replicate, columns as `simulate`; quantiles only for
+    "isolated", where each lookup's own time is known.
+
+    Raises UserError for a bad argument.
+    """
+    chosen, model = _resolve(design, machine)
+    for mode in modes:
+        if mode not in MODES:
+            raise unknown_name("mode", mode, MODES)
+    _check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    if not 0 <= footprint_bytes <= MAX_FOOTPRINT_BYTES:
+        raise out_of_range(
+            "lookup_cost", "footprint_bytes", footprint_bytes, f"0..{MAX_FOOTPRINT_BYTES}"
+        )
+
+    def one(replicate: int) -> list[dict[str, Any]]:
+        own_seed = seed + replicate
+        facts = _facts(chosen, model, kernel, n_cgroups, n_keys, replicate, own_seed, lookups)
+        facts["workload"] = "lookups alone"
+        stage = Stage(_kernel(kernel), "cgroup", 64, footprint_bytes)
+        population = _populate(chosen, model, kernel, n_cgroups, n_keys, own_seed, aged, stage)
+        warm_machine = None
+        rows = []
+        for mode in modes:
+            if mode == "isolated":
+                rows.append(_isolated(population, model, stage, facts, lookups, footprint_bytes))
+            else:
+                warm_machine = warm_machine or _timed(population, model, own_seed)
+                rows.append(_back_to_back(population, model, *warm_machine, facts, lookups, mode))
+        return rows
+
+    return _frame(one, replicates, threads)
+
+
+def simulate(
+    design: str | Design,
+    machine: str | Machine,
+    workload: str | NetworkWorkload | GpuWorkload,
+    *,
+    lookups: int = 4000,
+    replicates: int = 3,
+    seed: int = 1,
+    kernel: str = "7.3.4",
+    aged: bool = True,
+    threads: int = 1,
+    **parameters: Any,
+) -> pd.DataFrame:
+    """Cost of a design's lookups in a workload.
+
+    Parameters
+    ----------
+    design : name, or a `Design`
+    machine : name, path of a profile, or a `Machine`
+    workload : name, or a workload
+    lookups : measured per replicate, after as many that only warm
+    replicates : with seeds seed, seed + 1, ...
+    threads : host threads over replicates; the result does not depend on it
+    parameters : values that replace the workload's own, by field name (`n_cgroups`, `n_keys`, ...)
+
+    Returns
+    -------
+    DataFrame, one row per replicate:
+
+    ==================================  =======================================================
+    design, machine, kernel, workload   what was simulated
+    n_cgroups, n_keys                   size of the population
+    mode, footprint_bytes               how lookups follow each other
+    replicate, seed, lookups            the replicate
+    ns, cycles                          mean time of a lookup
+    p50_ns, p99_ns, p999_ns             quantiles over lookups
+    <cause>_cycles                      CPI stack: mean cycles by cause; they add up to `cycles`
+    instructions, accesses, mispredicts per lookup
+    field_bytes, cgroup_bytes,          memory (`cgsim.population.Memory`)
+    entry_bytes, fixed_bytes
+    ==================================  =======================================================
+
+    Raises UserError for a bad argument.
+    """
+    chosen, model = _resolve(design, machine)
+    _check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
+    if parameters and not isinstance(workload, str):
+        raise UserError("workload parameters go with the name of a workload, not with a workload")
+
+    def one(replicate: int) -> list[dict[str, Any]]:
+        own_seed = seed + replicate
+        facts = _facts(
+            chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, replicate, own_seed, lookups
+        )
+        facts |= {"workload": scenario.name, "mode": "workload"}
+        warm = lookups
+        stream = make_stream(scenario, warm + lookups, own_seed)
+        stage = Stage(_kernel(kernel), stream.reach, stream.hot_bytes, stream.ring_bytes)
+        population = _populate(
+            chosen, model, kernel, stream.n_cgroups, stream.n_keys, own_seed, aged, stage
+        )
+        busy_ns = stream.instructions / stream.instructions_per_ns + stream.idle_ns
+        rows = np.column_stack(
+            [
+                stream.cgroup,
+                stream.key,
+                stream.actor,
+                stream.hot_lines,
+                stream.cold_lines,
+                np.rint(busy_ns * model.ghz * TICKS).astype(np.int64),
+            ]
+        )
+        return [_play(population, model, stage, facts, rows, warm, stream)]
+
+    return _frame(one, replicates, threads)
+
+
+def _resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
+    chosen = get_design(design) if isinstance(design, str) else design
+    model = machine if isinstance(machine, Machine) else load_machine(machine)
+    return chosen, model
+
+
+def _kernel(version: str) -> Any:
+    from cgsim.kernel import load_kernel
+
+    return load_kernel(version)
+
+
+def _check_counts(**counts: int) -> None:
+    limits = {
+        "lookups": (10, 10**9),
+        "replicates": (1, 10**4),
+        "threads": (1, 1024),
+        "seed": (0, 1 << 62),
+    }
+    for name, value in counts.items():
+        low, high = limits[name]
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or not low <= value <= high:
+            raise out_of_range("simulate", name, value, f"a whole number of {low}..{high}")
+
+
+def _facts(
+    design: Design,
+    machine: Machine,
+    kernel: str,
+    n_cgroups: int,
+    n_keys: int,
+    replicate: int,
+    seed: int,
+    lookups: int,
+) -> dict[str, Any]:
+    return {
+        "design": design.name,
+        "machine": machine.name,
+        "kernel": kernel,
+        "workload": "",
+        "n_cgroups": n_cgroups,
+        "n_keys": n_keys,
+        "mode": "",
+        "footprint_bytes": 0,
+        "replicate": replicate,
+        "seed": seed,
+        "lookups": lookups,
+    }
+
+
+def _populate(
+    design: Design,
+    machine: Machine,
+    kernel: str,
+    n_cgroups: int,
+    n_keys: int,
+    seed: int,
+    aged: bool,
+    stage: Stage,
+) -> Population:
+    return build_population(
+        design,
+        n_cgroups=n_cgroups,
+        n_keys=n_keys,
+        seed=seed,
+        kernel=kernel,
+        cpus=machine.n_cpus,
+        aged=aged,
+        prepare=stage.prepare,
+    )
+
+
+def _timed(population: Population, machine: Machine, seed: int) -> tuple[System, Timed]:
+    """A fresh machine that has looked up every datum once, in random order.
+
+    So no datum's first touch is counted; what the caches still hold is their own affair. Of a very
+    large population a random part is looked up, larger than any cache.
+    """
+    system = System(system_spec(machine), population.heap)
+    space = Timed(population.heap.mem, population.heap.block, system.cpu())
+    n_keys = population.keys.size
+    pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
+    order = np.column_stack(np.divmod(pairs, n_keys))
+    arguments = (order, THROUGHPUT, IGNORE_DATUM, _NO_HARNESS)
+    run_lookups(space, population.parameters, population.cgroups, population.keys, *arguments)
+    return system, space
+
+
+def _random_order(population: Population, lookups: int, seed: int) -> np.ndarray:
+    """int64[lookups, 2]: indices of a uniformly random cgroup and key per lookup."""
+    n_cgroups, n_keys = population.cgroups.size, population.keys.size
+    order = np.empty((lookups, 2), dtype=np.int64)
+    for column, bound in enumerate((n_cgroups, n_keys)):
+        order[:, column] = random_integers(lookups, seed, 100 + column, bound)
+    return order
+
+
+def _back_to_back(
+    population: Population,
+    machine: Machine,
+    system: System,
+    space: Timed,
+    facts: dict[str, Any],
+    lookups: int,
+    mode: str,
+) -> dict[str, Any]:
+    warm = lookups
+    order = _random_order(population, warm + lookups, facts["seed"])
+    number = _MODE_NUMBERS[mode]
+    arguments = (number, IGNORE_DATUM, _NO_HARNESS)
+    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
+    run_lookups(space, parameters, cgroups, keys, order[:warm], *arguments)
+    before, causes = _counted(system), system.causes()
+    run_lookups(space, parameters, cgroups, keys, order[warm:], *arguments)
+    row = facts | {"mode": mode}
+    row |= _costs(machine, _counted(system) - before, system.causes() - causes, lookups)
+    return row | _memory_columns(population)
+
+
+def _isolated(
+    population: Population,
+    machine: Machine,
+    stage: Stage,
+    facts: dict[str, Any],
+    lookups: int,
+    footprint_bytes: int,
+) -> dict[str, Any]:
+    # each lookup walks the whole footprint, so that a few of them leave the caches as they stay
+    warm = min(lookups, _WARM_ISOLATED)
+    order = _random_order(population, warm + lookups, facts["seed"])
+    rows = np.zeros((warm + lookups, len(STREAM_COLUMNS)), dtype=np.int64)
+    rows[:, :2] = order
+    rows[:, 4] = footprint_bytes // 64
+    facts = facts | {"mode": "isolated", "footprint_bytes": footprint_bytes}
+    return _play(population, machine, stage, facts, rows, warm, None)
+
+
+def _play(
+    population: Population,
+    machine: Machine,
+    stage: Stage,
+    facts: dict[str, Any],
+    rows: np.ndarray,
+    warm: int,
+    stream: Any,
+) -> dict[str, Any]:
+    """Run a stream's rows on a fresh machine; the first `warm` of them are not measured."""
+    system, space = _timed(population, machine, facts["seed"])
+    actor_cgroup = np.zeros(1, np.int64) if stream is None else stream.actor_cgroup
+    held = stream is None or stream.rcu_held
+    scene, actors = stage.scene(population, actor_cgroup, rcu_held=held, seed=facts["seed"])
+    costs = np.zeros(rows.shape[0], dtype=np.int64)
+    causes = np.zeros(len(CAUSES), dtype=np.int64)
+    if stream is None:
+        scene = scene._replace(use=IGNORE_DATUM)
+    arguments = (population.parameters, population.cgroups, population.keys)
+    run_stream(space, *arguments, rows[:warm], scene, costs[:warm], causes)
+    before = _counted(system)
+    run_stream(space, *arguments, rows[warm:], scene, costs[warm:], causes)
+    del actors  # the scene points into it until here
+    counted = _counted(system) - before
+    measured = costs[warm:]
+    counted[0] = measured.sum()
+    row = facts | _costs(machine, counted, causes, measured.size)
+    for name, quantile in _QUANTILES.items():
+        row[name] = float(np.quantile(measured, quantile)) / TICKS / machine.ghz
+    return row | _memory_columns(population)
+
+
+def _counted(system: System) -> np.ndarray:
+    """int64[4]: ticks, instructions, accesses and mispredicts so far."""
+    fields = (C_RETIRE, C_INSTRUCTIONS, C_ACCESSES, C_MISPREDICTS)
+    return np.array([system.field(f) for f in fields], dtype=np.int64)
+
+
+def _costs(
+    machine: Machine, counted: np.ndarray, causes: np.ndarray, lookups: int
+) -> dict[str, Any]:
+    ticks, instructions, accesses, mispredicts = (float(value) for value in counted)
+    cycles = ticks / TICKS / lookups
+    row: dict[str, Any] = {"ns": machine.ns(cycles), "cycles": cycles}
+    row |= dict.fromkeys(_QUANTILES, np.nan)
+    for name, spent in zip(CAUSES, causes, strict=True):
+        row[f"{name}_cycles"] = float(spent) / TICKS / lookups
+    row["instructions"] = instructions / lookups
+    row["accesses"] = accesses / lookups
+    row["mispredicts"] = mispredicts / lookups
+    return row
+
+
+def _memory_columns(population: Population) -> dict[str, Any]:
+    memory = population.memory
+    return {
+        "field_bytes": memory.field_bytes,
+        "cgroup_bytes": memory.cgroup_bytes,
+        "entry_bytes": memory.entry_bytes,
+        "fixed_bytes": memory.fixed_bytes,
+    }
+
+
+def _frame(
+    one: Callable[[int], list[dict[str, Any]]], replicates: int, threads: int
+) -> pd.DataFrame:
+    """The rows of all replicates, in order, whatever the number of threads."""
+    if threads == 1 or replicates == 1:
+        per_replicate = [one(replicate) for replicate in range(replicates)]
+    else:
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            per_replicate = list(pool.map(one, range(replicates)))
+    return pd.DataFrame([row for rows in per_replicate for row in rows])

@@ -1,0 +1,47 @@
+"""From replicates to means with confidence intervals."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+POINT = (
+    "design", "machine", "kernel", "workload", "n_cgroups", "n_keys", "mode", "footprint_bytes",
+)  # fmt: skip
+"""Columns that name a point; rows that agree in them are its replicates."""
+
+_PER_REPLICATE = ("replicate", "seed", "lookups")
+
+
+def summarise(frame: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+    """One row per point: means of all values, `replicates`, and `ns_low`, `ns_high`.
+
+    The interval is Student's t over replicates, NaN with a single one. It says how much the result
+    hangs on the seed (placement, order, popularity), not how well the model fits a real machine.
+    """
+    points = [name for name in POINT if name in frame.columns]
+    values = [c for c in frame.columns if c not in points and c not in _PER_REPLICATE]
+    rows = []
+    for key, group in frame.groupby(points, sort=False, observed=True):
+        row: dict[str, Any] = dict(zip(points, key, strict=True))
+        row |= {name: float(group[name].mean()) for name in values}
+        half = interval_half_width(group["ns"].to_numpy(float), confidence)
+        row |= {"ns_low": row["ns"] - half, "ns_high": row["ns"] + half, "replicates": len(group)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def interval_half_width(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> float:
+    """Half the width of Student's t interval of a mean; NaN for fewer than two values."""
+    sample = np.asarray(values, dtype=float)
+    if sample.size < 2:
+        return math.nan
+    quantile = float(stats.t.ppf(0.5 + confidence / 2, sample.size - 1))
+    return quantile * float(sample.std(ddof=1)) / math.sqrt(sample.size)
