@@ -1,0 +1,48 @@
+"""The operations on one row, as a vector or in plain loops, by its number of lanes."""
+
+from cgsim.core import lru_scalar
+from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.lru_vector import mark_vector, remove_vector, touch_dirty_vector
+
+_mark_scalar = lru_scalar.mark
+_remove_scalar = lru_scalar.remove
+_touch_dirty_scalar = lru_scalar.touch_dirty
+
+
+def lanes_for(ways, vector=True):
+    """The lanes of a row of `ways`: the narrowest vector that holds it, 0 for plain loops."""
+    if vector and not JIT_DISABLED:
+        for lanes in (8, 16, 32):
+            if ways <= lanes:
+                return lanes
+    return 0
+
+
+@njit
+def touch_dirty(lanes, row, line, last, dirty):
+    """See `lru_scalar.touch_dirty`."""
+    if lanes != 0:
+        return touch_dirty_vector(lanes, row, line, last, dirty)
+    return _touch_dirty_scalar(row, line, last, dirty)
+
+
+@njit
+def remove(lanes, row, line, last):
+    """See `lru_scalar.remove`."""
+    return remove_vector(lanes, row, line, last) if lanes != 0 else _remove_scalar(row, line, last)
+
+
+@njit
+def stain(lanes, row, line, last):
+    """Mark the copy of `line` in a row dirty; 1 if there is one."""
+    if lanes != 0:
+        return mark_vector(lanes, row, line, last, 1) & 1
+    return _mark_scalar(row, line, last, 1) & 1
+
+
+@njit
+def clean(lanes, row, line, last):
+    """Mark the copy of `line` in a row clean; 1 if there was a dirty one."""
+    if lanes != 0:
+        return mark_vector(lanes, row, line, last, 0) >> 1
+    return _mark_scalar(row, line, last, 0) >> 1

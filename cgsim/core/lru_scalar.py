@@ -1,0 +1,89 @@
+"""One set of a cache in plain loops: the twin of `lru_vector`, for rows that no vector fits.
+
+A set is a row of uint32 entries, most recently used first: the low 31 bits are the line, EMPTY
+where the way is empty, and the top bit says that the copy is dirty. Empty ways are behind the
+filled ones.
+
+row    : int64   raw address of the row's first entry
+line   : int64   0 <= line < 2**31 - 1
+last   : int64   ways - 1
+dirty  : int64   0 or 1
+"""
+
+from cgsim.core.jit import njit
+from cgsim.core.raw import peek_u32, poke_u32
+
+EMPTY = 0x7FFFFFFF
+DIRTY = 0x80000000
+LINE = 0x7FFFFFFF
+
+
+@njit
+def touch(row, line, last):
+    """Make `line` the most recent entry, pushing the oldest out if it is not there; 1 on a hit.
+
+    For rows without dirty entries.
+    """
+    previous = peek_u32(row)
+    if previous == line:
+        return 1
+    poke_u32(row, line)
+    for place in range(row + 4, row + 4 * last + 4, 4):
+        entry = peek_u32(place)
+        poke_u32(place, previous)
+        if entry == line:
+            return 1
+        previous = entry
+    return 0
+
+
+@njit
+def touch_dirty(row, line, last, dirty):
+    """As `touch`; the entry stays dirty if it was, and becomes so if `dirty`."""
+    stain = DIRTY if dirty != 0 else 0
+    previous = peek_u32(row)
+    if previous & LINE == line:
+        poke_u32(row, previous | stain)
+        return 1
+    for place in range(row + 4, row + 4 * last + 4, 4):
+        entry = peek_u32(place)
+        poke_u32(place, previous)
+        if entry & LINE == line:
+            poke_u32(row, entry | stain)
+            return 1
+        previous = entry
+    poke_u32(row, line | stain)
+    return 0
+
+
+@njit
+def find(row, line, last):
+    """The way that holds `line`, -1 if none does."""
+    for way in range(last + 1):
+        if peek_u32(row + 4 * way) & LINE == line:
+            return way
+    return -1
+
+
+@njit
+def remove(row, line, last):
+    """Take `line` out; 0 if it was not there, 1 if it was clean, 3 if it was dirty."""
+    way = find(row, line, last)
+    if way < 0:
+        return 0
+    dirty = peek_u32(row + 4 * way) >= DIRTY
+    for place in range(row + 4 * way, row + 4 * last, 4):
+        poke_u32(place, peek_u32(place + 4))
+    poke_u32(row + 4 * last, EMPTY)
+    return 3 if dirty else 1
+
+
+@njit
+def mark(row, line, last, dirty):
+    """Make the entry of `line` dirty or clean where it stands; returns what `remove` would."""
+    way = find(row, line, last)
+    if way < 0:
+        return 0
+    before = peek_u32(row + 4 * way)
+    poke_u32(row + 4 * way, line | DIRTY if dirty != 0 else line)
+    return 3 if before >= DIRTY else 1

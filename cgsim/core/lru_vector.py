@@ -1,0 +1,245 @@
+"""One set of a cache as one vector: lookup, reordering and removal without a branch.
+
+A row holds the uint32 entries of a set, most recently used first, in 8, 16 or 32 lanes; lanes at
+and beyond the number of ways stay EMPTY. The compare yields a bit mask m of the matching lane; bits
+0..lane are x ^ (x - 1) of x = m | bit of the last way, and those lanes take their left neighbour,
+lane 0 the line. All of it is generic LLVM IR (icmp, shufflevector, select, bitcast), so LLVM lowers
+it to whatever vectors the host has. `lru_scalar` is the same in plain loops.
+
+Arguments are int64: `row` is the raw address of lane 0 (aligned to the row's size), `line` less
+than 2**31 - 1, `last` = ways - 1, `dirty` 0 or 1. The functions that take `lanes` choose among 8,
+16 and 32 at run time, and treat anything else as 32.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from cgsim.core.jit import JIT_DISABLED
+from cgsim.core.lru_scalar import DIRTY, EMPTY, mark, remove, touch, touch_dirty
+
+I32 = ir.IntType(32)
+I64 = ir.IntType(64)
+
+
+class _Row:
+    """The IR of one row: its vector, where it lies, and the matching lanes as a bit mask."""
+
+    def __init__(self, builder, lanes, address):
+        self.builder, self.lanes = builder, lanes
+        self.vector = ir.VectorType(I32, lanes)
+        self.bits = ir.IntType(lanes)
+        self.address = address
+        self.value = builder.load(builder.inttoptr(address, self.vector.as_pointer()))
+        self.value.align = 4 * lanes
+
+    def splat(self, word):
+        """`word` in every lane."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, word, ir.Constant(I32, 0))
+        return self.builder.shuffle_vector(first, undefined, self.constant([0] * self.lanes))
+
+    def constant(self, words):
+        return ir.Constant(self.vector, words)
+
+    def equal(self, vector):
+        """The lanes equal to those of `vector`, one bit each."""
+        lanes = self.builder.icmp_unsigned("==", self.value, vector)
+        return self.builder.bitcast(lanes, self.bits)
+
+    def any(self, mask):
+        return self.builder.icmp_unsigned("!=", mask, ir.Constant(self.bits, 0))
+
+    def up_to(self, match, last):
+        """The mask of the lanes up to the matching one, or up to `last`."""
+        b = self.builder
+        top = b.shl(ir.Constant(self.bits, 1), _resize(b, last, self.bits))
+        ends = b.or_(match, top)
+        return b.xor(ends, b.sub(ends, ir.Constant(self.bits, 1)))
+
+    def shifted_right(self, front):
+        """The row one lane back, with lane 0 from `front`."""
+        order = self.constant([self.lanes, *range(self.lanes - 1)])
+        return self.builder.shuffle_vector(self.value, front, order)
+
+    def shifted_left(self):
+        """The row one lane ahead, EMPTY at the end."""
+        empty = self.constant([EMPTY] * self.lanes)
+        order = self.constant(list(range(1, self.lanes + 1)))
+        return self.builder.shuffle_vector(self.value, empty, order)
+
+    def store(self, mask, moved):
+        """Write the row with `moved` in the lanes of `mask`.
+
+        The whole row is stored, from which the next access to the set can be forwarded at once. To
+        LLVM the address comes out of an empty piece of assembly, lest it turn the blend and the
+        store into a masked store, which forwards nothing (half the speed on Intel).
+        """
+        b = self.builder
+        chosen = b.bitcast(mask, ir.VectorType(ir.IntType(1), self.lanes))
+        blended = b.select(chosen, moved, self.value)
+        address = b.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [self.address], False)
+        stored = b.store(blended, b.inttoptr(address, self.vector.as_pointer()))
+        stored.align = 4 * self.lanes
+
+    def match(self, line):
+        """The line as a clean and a dirty entry, and the masks of the lanes that hold either."""
+        b = self.builder
+        clean = b.trunc(line, I32)
+        stained = b.or_(clean, ir.Constant(I32, DIRTY))
+        return clean, stained, self.equal(self.splat(clean)), self.equal(self.splat(stained))
+
+
+def _resize(builder, value, to):
+    """The int64 `value` as the integer type `to`."""
+    return value if to.width == 64 else builder.trunc(value, to)
+
+
+def _touch_code(builder, lanes, address, line, last):
+    row = _Row(builder, lanes, address)
+    front = row.splat(builder.trunc(line, I32))
+    match = row.equal(front)
+    row.store(row.up_to(match, last), row.shifted_right(front))
+    return builder.zext(row.any(match), I64)
+
+
+def _touch_dirty_code(builder, lanes, address, line, last, dirty):
+    row = _Row(builder, lanes, address)
+    clean, stained, match_clean, match_stained = row.match(line)
+    match = builder.or_(match_clean, match_stained)
+    written = builder.icmp_unsigned("!=", dirty, ir.Constant(I64, 0))
+    stain = builder.or_(row.any(match_stained), written)
+    front = row.splat(builder.select(stain, stained, clean))
+    row.store(row.up_to(match, last), row.shifted_right(front))
+    return builder.zext(row.any(match), I64)
+
+
+def _remove_code(builder, lanes, address, line, last):
+    row = _Row(builder, lanes, address)
+    _, _, match_clean, match_stained = row.match(line)
+    match = builder.or_(match_clean, match_stained)
+    row.store(builder.sub(ir.Constant(row.bits, 0), match), row.shifted_left())
+    was_dirty = builder.shl(builder.zext(row.any(match_stained), I64), ir.Constant(I64, 1))
+    return builder.or_(builder.zext(row.any(match), I64), was_dirty)
+
+
+def _mark_code(builder, lanes, address, line, last, dirty):
+    row = _Row(builder, lanes, address)
+    clean, stained, match_clean, match_stained = row.match(line)
+    match = builder.or_(match_clean, match_stained)
+    written = builder.icmp_unsigned("!=", dirty, ir.Constant(I64, 0))
+    row.store(match, row.splat(builder.select(written, stained, clean)))
+    was_dirty = builder.shl(builder.zext(row.any(match_stained), I64), ir.Constant(I64, 1))
+    return builder.or_(builder.zext(row.any(match), I64), was_dirty)
+
+
+def _fixed(emit, lanes, twin):
+    """The operation for rows of `lanes`: (row, line, last) -> int64."""
+    if JIT_DISABLED:
+        return twin
+
+    @intrinsic
+    def operation(typingctx, row, line, last):
+        def codegen(context, builder, signature, arguments):
+            return emit(builder, lanes, *arguments)
+
+        return types.int64(types.int64, types.int64, types.int64), codegen
+
+    return operation
+
+
+def _by_lanes(builder, emit, lanes, arguments):
+    """The operation emitted for 8, 16 and 32 lanes, and a switch among them."""
+    done = builder.append_basic_block("row.done")
+    blocks = {width: builder.append_basic_block(f"row.{width}") for width in (8, 16, 32)}
+    switch = builder.switch(lanes, blocks[32])
+    switch.add_case(ir.Constant(I64, 8), blocks[8])
+    switch.add_case(ir.Constant(I64, 16), blocks[16])
+    results = []
+    for width, block in blocks.items():
+        builder.position_at_end(block)
+        results.append((emit(builder, width, *arguments), builder.block))
+        builder.branch(done)
+    builder.position_at_end(done)
+    result = builder.phi(I64)
+    for value, block in results:
+        result.add_incoming(value, block)
+    return result
+
+
+touch_8, touch_16, touch_32 = (_fixed(_touch_code, lanes, touch) for lanes in (8, 16, 32))
+
+if JIT_DISABLED:
+
+    def touch_dirty_vector(lanes, row, line, last, dirty):
+        """See `lru_scalar.touch_dirty`."""
+        return touch_dirty(row, line, last, dirty)
+
+    def remove_vector(lanes, row, line, last):
+        """See `lru_scalar.remove`."""
+        return remove(row, line, last)
+
+    def mark_vector(lanes, row, line, last, dirty):
+        """See `lru_scalar.mark`."""
+        return mark(row, line, last, dirty)
+
+    def prefetch(address):
+        """Ask the host for the line at a raw address; no effect on values."""
+
+    def lowest_bit(word):
+        """The number of the lowest set bit of a non-zero uint64."""
+        word = int(word)
+        return (word & -word).bit_length() - 1
+
+else:
+
+    @intrinsic
+    def touch_dirty_vector(typingctx, lanes, row, line, last, dirty):
+        """See `lru_scalar.touch_dirty`."""
+
+        def codegen(context, builder, signature, arguments):
+            return _by_lanes(builder, _touch_dirty_code, arguments[0], arguments[1:])
+
+        return types.int64(*[types.int64] * 5), codegen
+
+    @intrinsic
+    def remove_vector(typingctx, lanes, row, line, last):
+        """See `lru_scalar.remove`."""
+
+        def codegen(context, builder, signature, arguments):
+            return _by_lanes(builder, _remove_code, arguments[0], arguments[1:])
+
+        return types.int64(*[types.int64] * 4), codegen
+
+    @intrinsic
+    def mark_vector(typingctx, lanes, row, line, last, dirty):
+        """See `lru_scalar.mark`."""
+
+        def codegen(context, builder, signature, arguments):
+            return _by_lanes(builder, _mark_code, arguments[0], arguments[1:])
+
+        return types.int64(*[types.int64] * 5), codegen
+
+    @intrinsic
+    def prefetch(typingctx, address):
+        """Ask the host for the line at a raw address; no effect on values."""
+
+        def codegen(context, builder, signature, arguments):
+            place = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            write, everywhere, data_cache = (ir.Constant(I32, x) for x in (1, 3, 1))
+            builder.call(function, [place, write, everywhere, data_cache])
+            return context.get_dummy_value()
+
+        return types.void(types.int64), codegen
+
+    @intrinsic
+    def lowest_bit(typingctx, word):
+        """The number of the lowest set bit of a non-zero uint64."""
+
+        def codegen(context, builder, signature, arguments):
+            return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+        return types.int64(types.uint64), codegen

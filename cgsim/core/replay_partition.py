@@ -1,0 +1,108 @@
+"""Splitting a trace into shards that never meet, so that each is replayed on its own.
+
+A line's sets at all levels, and its state in all caches, depend on nothing but the accesses to
+lines of the same sets. With g a divisor of every level's number of sets, lines of different
+residues modulo g never share a set, so the shards by residue are independent replays with sets / g
+sets of lines line // g: on one host thread they stay in the host's own caches, and on several they
+run side by side with the same counts.
+"""
+
+import numpy as np
+
+from cgsim.core.jit import njit
+from cgsim.core.raw import peek_i64, poke_i64
+
+LINE_SHIFT = np.uint64(6)
+
+
+@njit(error_model="numpy")
+def count_shards(address, start, stop, shards, counts):
+    """Count the accesses of each shard in address[start:stop]; returns (lowest, highest) line.
+
+    address : uint64[n]       byte addresses
+    counts  : int64[shards]   added to
+    """
+    lowest, highest = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
+    divisor = np.uint64(shards)
+    low = divisor - np.uint64(1)
+    power = shards & (shards - 1) == 0
+    for i in range(start, stop):
+        line = address[i] >> LINE_SHIFT
+        lowest = min(lowest, line)
+        highest = max(highest, line)
+        counts[np.int64(line & low) if power else np.int64(line % divisor)] += 1
+    return lowest, highest
+
+
+@njit(error_model="numpy")
+def scatter(address, cpu, cpu_step, write, write_step, start, stop, first, shards, places):
+    """Write a record of each access of address[start:stop] to its shard, in order.
+
+    A record is an int64: the line number (line - first) // shards in bits 0..31, 1 in bit 32 if the
+    access writes, the CPU from bit 33 on.
+
+    cpu, write : uint16[n], uint8[n] with step 1, or of one element with step 0
+    first      : uint64          the line that becomes 0, a multiple of shards
+    places     : int64           address of int64[shards]: where the next record goes; advanced
+    """
+    divisor = np.uint64(shards)
+    if shards & (shards - 1) == 0:
+        low = divisor - np.uint64(1)
+        bits = np.uint64(0)
+        while (np.uint64(1) << bits) < divisor:
+            bits += np.uint64(1)
+        for i in range(start, stop):
+            line = (address[i] >> LINE_SHIFT) - first
+            who = 2 * np.int64(cpu[i * cpu_step]) + (1 if write[i * write_step] != 0 else 0)
+            place = places + 8 * np.int64(line & low)
+            to = peek_i64(place)
+            poke_i64(place, to + 8)
+            poke_i64(to, np.int64(line >> bits) | who << 32)
+    else:
+        for i in range(start, stop):
+            line = (address[i] >> LINE_SHIFT) - first
+            who = 2 * np.int64(cpu[i * cpu_step]) + (1 if write[i * write_step] != 0 else 0)
+            place = places + 8 * np.int64(line % divisor)
+            to = peek_i64(place)
+            poke_i64(place, to + 8)
+            poke_i64(to, np.int64(line // divisor) | who << 32)
+
+
+@njit(error_model="numpy")
+def compact_chunks(address, chunk_lines, keys, numbers, out):
+    """Renumber the chunks of lines that occur, in order of first use; returns how many.
+
+    An address outside the window gets a smaller one with the same line modulo `chunk_lines`, which
+    is a multiple of every level's number of sets, so it falls into the same sets.
+
+    address     : uint64[n]
+    chunk_lines : uint64       lines in a chunk
+    keys        : uint64[2**k]  scratch
+    numbers     : int64[2**k]   scratch, -1 at the start: the chunk's number at keys[slot]
+    out         : uint64[n]     overwritten: byte addresses
+
+    Returns -1 when the chunks fill more than half of the table.
+    """
+    mask = np.uint64(keys.size - 1)
+    used = 0
+    last_chunk, last_number = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
+    offset_mask = np.uint64(63)
+    for i in range(address.size):
+        line = address[i] >> LINE_SHIFT
+        chunk = line // chunk_lines
+        if chunk != last_chunk:
+            folded = (chunk ^ chunk >> np.uint64(32)) & np.uint64(0xFFFFFFFF)
+            slot = (folded * np.uint64(0x9E3779B1)) >> np.uint64(14) & mask
+            while numbers[np.int64(slot)] >= 0 and keys[np.int64(slot)] != chunk:
+                slot = (slot + np.uint64(1)) & mask
+            if numbers[np.int64(slot)] < 0:
+                if 2 * used >= keys.size:
+                    return -1
+                keys[np.int64(slot)] = chunk
+                numbers[np.int64(slot)] = used
+                used += 1
+            last_chunk, last_number = chunk, np.uint64(numbers[np.int64(slot)])
+        within = line - chunk * chunk_lines
+        renumbered = last_number * chunk_lines + within
+        out[i] = renumbered << LINE_SHIFT | address[i] & offset_mask
+    return used

@@ -1,0 +1,530 @@
+"""Which kernel replays a trace, the memory it needs, and the host threads it runs on."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsim.core import replay_coherent as coherent
+from cgsim.core import replay_general as general
+from cgsim.core import replay_partition as partition
+from cgsim.core import replay_reads as reads
+from cgsim.core.jit import JIT_DISABLED
+from cgsim.core.lru_row import lanes_for
+from cgsim.core.lru_scalar import EMPTY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from cgsim.cache_geometry import Level
+
+LINE_BITS = 6
+MAX_SHARDS = 64
+SMALL_TRACE = 1 << 16  # below it, setting up many shards costs more than they save
+MAX_LINE = EMPTY - 1
+MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
+MIN_CHUNK_LINES = 1024
+CHUNK_SLOTS = 1 << 18
+POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
+
+COUNT_COLUMNS = (
+    "hits",
+    "misses",
+    "invalidations",
+    "back_invalidations",
+    "dirty_victims",
+    "writeback_hits",
+    "writeback_misses",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is simulated.
+
+    levels : with every cpus_per_instance at least 1
+    traffic : write-backs are accesses to the next level
+    """
+
+    levels: tuple[Level, ...]
+    cpus: int
+    policy: str
+    traffic: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """How it is computed; none of it changes a count. None: what is best for the plan."""
+
+    threads: int = 1
+    kernel: str | None = None
+    vector: bool = True
+    shards: int | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """levels : int64[levels, len(COUNT_COLUMNS)]; the others as in `cgsim.replay.Replay`."""
+
+    levels: NDArray[np.int64]
+    writebacks: int = 0
+    downgrades: int = 0
+    upgrades: int = 0
+
+
+class _OutsideWindowError(Exception):
+    """The lines do not fit the numbers that a kernel can hold."""
+
+
+def choose_kernel(plan: Plan, writes: bool, vector: bool = True) -> str:
+    """The fastest kernel that covers a plan: "reads", "coherent" or "general"."""
+    if plan.policy != "nine" or (plan.traffic and writes):
+        return "general"
+    if plan.cpus == 1 and not writes:
+        return "reads"
+    private, shared = _split(plan)
+    fits = all(level.ways <= 32 for level in plan.levels)
+    if vector and not JIT_DISABLED and fits and 1 <= private <= 2 and shared <= 1:
+        return "coherent"
+    return "general"
+
+
+def run(
+    address: NDArray[np.uint64],
+    cpu: NDArray[np.uint16] | None,
+    write: NDArray[np.uint8] | None,
+    plan: Plan,
+    options: Options,
+) -> Counts:
+    """Replay a trace of accesses that lie within one line each.
+
+    address : uint64[n] byte addresses    cpu : uint16[n], None: CPU 0
+    write : uint8[n], not 0 where the access writes, None: all read
+    """
+    kernel = options.kernel or choose_kernel(plan, write is not None, options.vector)
+    address = np.ascontiguousarray(address)
+    if kernel == "reads":
+        misses = run_reads(address, plan.levels, LINE_BITS, options)
+        levels = np.zeros((len(plan.levels), len(COUNT_COLUMNS)), np.int64)
+        levels[:, 1] = misses
+        levels[:, 0] = np.concatenate([[len(address)], misses[:-1]]) - misses
+        return Counts(levels)
+    cpu = np.zeros(1, np.uint16) if cpu is None else cpu
+    write = np.zeros(1, np.uint8) if write is None else write
+    replay_shards = _coherent_shards if kernel == "coherent" else _general_shards
+    try:
+        shards = _partition(address, cpu, write, plan, options)
+    except _OutsideWindowError:
+        return _general_by_number(address, cpu, write, plan, options)
+    if kernel == "coherent" and not shards.directory_fits(plan.cpus):
+        replay_shards = _general_shards
+    return replay_shards(shards, plan, options)
+
+
+def run_reads(
+    address: NDArray[np.uint64], levels: Sequence[Level], bits: int, options: Options
+) -> NDArray[np.int64]:
+    """The misses of each level for reads of one CPU, of lines (or pages) of 2**bits bytes."""
+    divisor = math.gcd(*(level.sets for level in levels))
+    shards = max(n for n in range(1, min(options.threads, divisor) + 1) if divisor % n == 0)
+    multiple = math.lcm(*(level.sets for level in levels))
+    first = 0
+    if len(address):
+        middle = (int(address[0]) >> bits) - (1 << (reads.WINDOW_BITS - 1))
+        first = max(middle, 0) // multiple * multiple
+    misses = _reads_in_window(address, first, levels, bits, shards, options)
+    if misses is None:
+        try:
+            near = _compacted(address, multiple << (bits - LINE_BITS))
+            misses = _reads_in_window(near, 0, levels, bits, shards, options)
+        except _OutsideWindowError:
+            misses = None
+    if misses is None:
+        plan = Plan(tuple(levels), 1, "nine", False)
+        nobody = np.zeros(1, np.uint16), np.zeros(1, np.uint8)
+        misses = _general_by_number(address, *nobody, plan, options, bits).levels[:, 1]
+    return misses
+
+
+def run_tlb(
+    address: NDArray[np.uint64],
+    cpu: NDArray[np.uint16] | None,
+    levels: Sequence[Level],
+    page_bits: int,
+    options: Options,
+) -> NDArray[np.int64]:
+    """The misses of each TLB level, summed over the CPUs, each of which has its own."""
+    if cpu is None:
+        return run_reads(address, levels, page_bits, options)
+    order = np.argsort(cpu, kind="stable")
+    ends = np.cumsum(np.bincount(cpu))
+    parts = np.split(address[order], ends[:-1])
+    misses = np.zeros(len(levels), np.int64)
+    for part in parts:
+        if len(part):
+            misses += run_reads(part, levels, page_bits, options)
+    return misses
+
+
+def _reads_in_window(
+    address: NDArray[np.uint64],
+    first: int,
+    levels: Sequence[Level],
+    bits: int,
+    shards: int,
+    options: Options,
+) -> NDArray[np.int64] | None:
+    """`run_reads` with line `first` as number 0; None if a line lies outside the window."""
+
+    def one(shard: int) -> tuple[int, NDArray[np.int64]]:
+        rows, starts, widths = _rows(levels, [1] * len(levels), options.vector)
+        geometry = np.empty((len(levels), 5), np.int64)
+        for level, (described, start, lanes) in enumerate(zip(levels, starts, widths, strict=True)):
+            last = described.ways - 1
+            geometry[level] = described.sets, _mask(described.sets), last, lanes, start
+        rows[:] = EMPTY
+        queue = np.zeros(reads.BLOCK + reads.AHEAD, np.uint32)
+        misses = np.zeros(len(levels), np.int64)
+        done = reads.replay_reads(
+            address.ctypes.data,
+            len(address),
+            bits,
+            first,
+            shards,
+            shard,
+            geometry,
+            queue.ctypes.data,
+            misses,
+        )
+        return done, misses
+
+    results = _on_threads(one, shards, options.threads)
+    if any(done < 0 for done, _ in results):
+        return None
+    assert sum(done for done, _ in results) == len(address)
+    return np.sum([misses for _, misses in results], axis=0)
+
+
+@dataclass(frozen=True)
+class _Shards:
+    """A trace split by line modulo `number`; lines are divided by it.
+
+    starts : int64[number + 1], where each shard lies in `records`
+    """
+
+    number: int
+    starts: NDArray[np.int64]
+    records: NDArray[np.int64]
+    lowest: int
+    highest: int
+    sets_of: NDArray[np.uint32]
+
+    def directory_words(self, cpus: int) -> int:
+        return (self.highest - self.lowest + 1) * _words(cpus)
+
+    def directory_fits(self, cpus: int) -> bool:
+        return self.directory_words(cpus) <= MAX_DIRECTORY_WORDS
+
+
+def _partition(
+    address: NDArray[np.uint64],
+    cpu: NDArray[np.uint16],
+    write: NDArray[np.uint8],
+    plan: Plan,
+    options: Options,
+) -> _Shards:
+    """Split a trace into shards; raises _OutsideWindowError if no line numbers fit."""
+    divisor = math.gcd(*(level.sets for level in plan.levels))
+    wanted = options.shards or (MAX_SHARDS if len(address) >= SMALL_TRACE else 1)
+    number = max(n for n in range(1, wanted + 1) if divisor % n == 0)
+    multiple = math.lcm(*(level.sets for level in plan.levels))
+    counts, lowest, highest = _count(address, number, options.threads)
+    first = lowest // multiple * multiple
+    words = ((highest - lowest) // number + 1) * _words(plan.cpus)
+    if (highest - first) // number > MAX_LINE or words > MAX_DIRECTORY_WORDS:
+        address = _compacted(address, multiple)
+        counts, lowest, highest = _count(address, number, options.threads)
+        first = 0
+        if highest // number > MAX_LINE:
+            raise _OutsideWindowError
+    records = np.empty(len(address), np.int64)
+    starts = np.concatenate([[0], np.cumsum(counts.sum(axis=0))]).astype(np.int64)
+    places = records.ctypes.data + 8 * (starts[:-1] + np.cumsum(counts, axis=0) - counts)
+
+    def fill(slice_: int) -> None:
+        begin, end = _slice(len(address), slice_, len(counts))
+        partition.scatter(
+            address,
+            cpu,
+            int(len(cpu) > 1),
+            write,
+            int(len(write) > 1),
+            begin,
+            end,
+            np.uint64(first),
+            number,
+            places[slice_].ctypes.data,
+        )
+
+    _on_threads(fill, len(counts), options.threads)
+    return _Shards(
+        number,
+        starts,
+        records,
+        (lowest - first) // number,
+        max(highest - first, 0) // number,
+        np.zeros((len(plan.levels), 0), np.uint32),
+    )
+
+
+def _count(
+    address: NDArray[np.uint64], number: int, threads: int
+) -> tuple[NDArray[np.int64], int, int]:
+    """Accesses by slice of the trace and shard, the lowest and the highest line."""
+    counts = np.zeros((threads, number), np.int64)
+    if not len(address):
+        return counts, 0, 0
+
+    def one(slice_: int) -> tuple[int, int]:
+        begin, end = _slice(len(address), slice_, threads)
+        return partition.count_shards(address, begin, end, number, counts[slice_])
+
+    ends = _on_threads(one, threads, threads)
+    return counts, min(int(low) for low, _ in ends), max(int(high) for _, high in ends)
+
+
+def _slice(length: int, number: int, of: int) -> tuple[int, int]:
+    return length * number // of, length * (number + 1) // of
+
+
+def _compacted(address: NDArray[np.uint64], multiple: int) -> NDArray[np.uint64]:
+    """Addresses of the same sets that lie close together; see `partition.compact_chunks`."""
+    chunk = multiple
+    while chunk < MIN_CHUNK_LINES:
+        chunk *= 2
+    if chunk >= 1 << 57:
+        raise _OutsideWindowError
+    numbers = np.full(CHUNK_SLOTS, -1, np.int64)
+    out = np.empty(len(address), np.uint64)
+    keys = np.zeros(CHUNK_SLOTS, np.uint64)
+    used = partition.compact_chunks(address, np.uint64(chunk), keys, numbers, out)
+    if used < 0 or used * chunk >= 1 << 57:
+        raise _OutsideWindowError
+    return out
+
+
+def _coherent_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:
+    """Replay the shards with `replay_coherent`."""
+    private, shared = _split(plan)
+    words = _words(plan.cpus)
+    size = shards.directory_words(plan.cpus)
+    out = np.zeros((shards.number, coherent.COUNTERS), np.int64)
+    absent = np.array([1, 0, 0, 8, 0, 0], np.int64)
+    at = [0, 1][:private] + [2] * shared
+    instances = [plan.cpus] * private + [1] * shared
+    local = threading.local()
+
+    def one(shard: int) -> None:
+        if not hasattr(local, "tags"):
+            levels = [_divided(level, shards.number) for level in plan.levels]
+            spare = coherent.SPARE_PAIRS * 2 * coherent.SPARE_BYTES
+            local.tags, starts, widths = _rows(levels, instances, True, spare)
+            local.geometry = np.tile(absent, (3, 1))
+            for place, level, start, lanes in zip(at, levels, starts, widths, strict=True):
+                row = level.sets, _mask(level.sets), level.ways - 1, lanes, 1, start
+                local.geometry[place] = row
+            local.directory = np.empty(size, np.int64)
+            fixed = widths == [8, 8, 16] and words == 1
+            local.usual = 1 if fixed and (local.geometry[:, 1] >= 0).all() else None
+        coherent.replay_coherent(
+            shards.records,
+            shards.starts[shard],
+            shards.starts[shard + 1],
+            plan.cpus,
+            words,
+            shards.lowest,
+            local.geometry,
+            local.tags,
+            local.directory,
+            out[shard],
+            local.usual,
+        )
+
+    _on_threads(one, shards.number, options.threads)
+    total = out.sum(axis=0)
+    c = coherent
+    misses = [total[c.MISSES_1], total[c.MISSES_2], total[c.MISSES_SHARED]]
+    gone = [total[c.INVALIDATED_1], total[c.INVALIDATED_2], 0]
+    dirty = [total[c.DIRTY_VICTIMS_1], total[c.DIRTY_VICTIMS_2], total[c.DIRTY_VICTIMS_SHARED]]
+    levels = np.zeros((len(plan.levels), len(COUNT_COLUMNS)), np.int64)
+    looked_up = len(shards.records)
+    for level, place in enumerate(at):
+        missed = misses[place]
+        levels[level, :5] = looked_up - missed, missed, gone[place], 0, dirty[place]
+        looked_up = missed
+    return Counts(
+        levels, int(total[c.WRITEBACKS]), int(total[c.DOWNGRADES]), int(total[c.UPGRADES])
+    )
+
+
+def _general_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:
+    """Replay the shards with `replay_general`."""
+    words = _words(plan.cpus)
+    size = shards.directory_words(plan.cpus)
+    if plan.cpus == 1 or size > MAX_DIRECTORY_WORDS:
+        size = 0
+    count = len(plan.levels)
+    counts = np.zeros((shards.number, count, general.COUNTERS), np.int64)
+    totals = np.zeros((shards.number, general.TOTALS), np.int64)
+    local = threading.local()
+
+    def one(shard: int) -> None:
+        if not hasattr(local, "tags"):
+            levels = [_divided(level, shards.number) for level in plan.levels]
+            instances = [-(-plan.cpus // level.cpus_per_instance) for level in levels]
+            local.tags, starts, widths = _rows(levels, instances, options.vector)
+            local.geometry = np.zeros((count, general.COLUMNS), np.int64)
+            for place, level in enumerate(levels):
+                local.geometry[place] = (
+                    level.sets,
+                    _mask(level.sets),
+                    level.ways - 1,
+                    widths[place],
+                    4 * (widths[place] or level.ways),
+                    level.cpus_per_instance,
+                    instances[place],
+                    starts[place],
+                    shards.sets_of[place].ctypes.data if shards.sets_of.size else 0,
+                )
+            local.directory = np.empty(size, np.uint64)
+            local.victims = np.zeros(count, np.int64)
+        local.tags[:] = EMPTY
+        local.directory[:] = 0
+        general.replay_general(
+            shards.records,
+            shards.starts[shard],
+            shards.starts[shard + 1],
+            plan.cpus,
+            words,
+            shards.lowest,
+            POLICIES[plan.policy],
+            int(plan.traffic),
+            count,
+            local.geometry.ctypes.data,
+            local.directory,
+            local.victims.ctypes.data,
+            counts[shard].ctypes.data,
+            totals[shard].ctypes.data,
+        )
+
+    _on_threads(one, shards.number, options.threads)
+    total = totals.sum(axis=0)
+    return Counts(
+        counts.sum(axis=0),
+        int(total[general.WRITEBACKS]),
+        int(total[general.DOWNGRADES]),
+        int(total[general.UPGRADES]),
+    )
+
+
+def _general_by_number(
+    address: NDArray[np.uint64],
+    cpu: NDArray[np.uint16],
+    write: NDArray[np.uint8],
+    plan: Plan,
+    options: Options,
+    bits: int = LINE_BITS,
+) -> Counts:
+    """Replay lines that no window holds: in ascending order, with a table of their sets."""
+    lines, numbers = np.unique(address >> np.uint64(bits), return_inverse=True)
+    sets = [(lines % np.uint64(level.sets)).astype(np.uint32) for level in plan.levels]
+    shards = _Shards(
+        1,
+        np.array([0, len(address)], np.int64),
+        numbers.astype(np.int64) | (2 * cpu.astype(np.int64) + (write != 0)) << 32,
+        0,
+        max(len(lines) - 1, 0),
+        np.array(sets),
+    )
+    return _general_shards(shards, plan, options)
+
+
+def _rows(
+    levels: Sequence[Level], instances: Sequence[int], vector: bool, spare_bytes: int = 0
+) -> tuple[NDArray[np.uint32], list[int], list[int]]:
+    """Memory for the rows of all levels; the address of each level's first, and its lanes.
+
+    Every level starts at a multiple of 128 bytes, so that no row's vector is cut, and so do the
+    spare bytes after the last.
+    """
+    widths = [lanes_for(level.ways, vector) for level in levels]
+    offsets, end = [], 0
+    for level, count, lanes in zip(levels, instances, widths, strict=True):
+        offsets.append(end)
+        end += -(-level.sets * count * (lanes or level.ways) // 32) * 32
+    end += spare_bytes // 4
+    memory = np.empty(end + 32, np.uint32)
+    skip = -memory.ctypes.data % 128 // 4
+    rows = memory[skip : skip + end]
+    return rows, [rows.ctypes.data + 4 * offset for offset in offsets], widths
+
+
+def _divided(level: Level, shards: int) -> Any:
+    """A level as one shard sees it."""
+    from dataclasses import replace
+
+    return replace(level, sets=level.sets // shards)
+
+
+def _mask(sets: int) -> int:
+    return sets - 1 if sets & (sets - 1) == 0 else -1
+
+
+def _words(cpus: int) -> int:
+    """uint64 words for one line of the directory: a bit for each CPU and one more."""
+    return cpus // 64 + 1
+
+
+def _split(plan: Plan) -> tuple[int, int]:
+    """How many levels are private and how many shared by all; (0, 0) if some are neither."""
+    sharing = [level.cpus_per_instance for level in plan.levels]
+    if plan.cpus == 1:
+        return (len(sharing) - 1, 1) if len(sharing) > 1 else (1, 0)
+    private, shared = sharing.count(1), sharing.count(plan.cpus)
+    return (private, shared) if private + shared == len(sharing) else (0, 0)
+
+
+def _on_threads(task: Callable[[int], Any], number: int, threads: int) -> list[Any]:
+    """[task(0), ...]: each host thread takes the next one until none is left."""
+    if threads == 1 or number == 1:
+        return [task(i) for i in range(number)]
+    results: list[Any] = [None] * number
+    errors: list[BaseException] = []
+    left = iter(range(number))
+    lock = threading.Lock()
+
+    def work() -> None:
+        try:
+            while True:
+                with lock:
+                    i = next(left, None)
+                if i is None:
+                    return
+                results[i] = task(i)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(min(threads, number))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]
+    return results

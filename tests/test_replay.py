@@ -1,0 +1,336 @@
+"""The public replay: golden counts, another simulator, what it refuses, what it returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference_cache import RefLevel, replay_reference
+
+from cgsim.cache_geometry import parse_caches, parse_tlb
+from cgsim.errors import UserError
+from cgsim.reference_traces import (
+    FULL_LENGTH,
+    cpus_of,
+    golden_counts,
+    reference_trace,
+    writes_of,
+)
+from cgsim.replay import Replay, replay, replay_file
+
+GOLDEN = golden_counts()
+SHORT = 60_000
+SMALL = "L1:2KiB/4,L2:12KiB/8,L3:96KiB/12"
+slow = pytest.mark.slow
+both = pytest.mark.parametrize("name", ["T1", "T2"])
+
+
+def hits(result: Replay) -> list[int]:
+    return [level.hits for level in result.levels]
+
+
+def misses(result: Replay) -> list[int]:
+    return [level.misses for level in result.levels]
+
+
+def column(result: Replay, name: str) -> list[int]:
+    return [getattr(level, name) for level in result.levels]
+
+
+@slow
+@both
+@pytest.mark.parametrize("threads", [1, 2])
+def test_golden_reads_and_tlb(name: str, threads: int) -> None:
+    trace = reference_trace(name)
+    tlb = GOLDEN["tlb"]["levels"]
+    result = replay(trace, GOLDEN["caches"], threads=threads, tlb=tlb)
+    assert hits(result) == GOLDEN["reads"][name]["hits"]
+    assert misses(result) == GOLDEN["reads"][name]["misses"]
+    assert [level.hits for level in result.tlb] == GOLDEN["tlb"][name]["hits"]
+    assert [level.misses for level in result.tlb] == GOLDEN["tlb"][name]["misses"]
+    assert len(np.unique(trace >> np.uint64(6))) == GOLDEN["traces"][name]["unique_lines"]
+
+
+@slow
+@both
+def test_golden_write_backs(name: str) -> None:
+    golden = GOLDEN["write_backs"][name]
+    writes = writes_of(FULL_LENGTH)
+    assert int(writes.sum()) == 1_000_010
+    result = replay(reference_trace(name), GOLDEN["caches"], ops=writes)
+    assert misses(result) == golden["misses"]
+    for counter in ("writeback_misses", "dirty_victims"):
+        assert column(result, counter) == golden[counter]
+    assert result.writebacks == golden["writebacks"]
+
+
+@slow
+@both
+@pytest.mark.parametrize(("cpus", "threads"), [(2, 1), (4, 2), (8, 1), (8, 2)])
+def test_golden_coherence(name: str, cpus: int, threads: int) -> None:
+    golden = GOLDEN["coherence"][name][str(cpus)]
+    result = replay(
+        reference_trace(name),
+        GOLDEN["caches"],
+        ops=writes_of(FULL_LENGTH),
+        cpu=cpus_of(FULL_LENGTH, cpus),
+        threads=threads,
+    )
+    assert hits(result) == golden["hits"]
+    assert misses(result)[2] == golden["last_misses"]
+    assert column(result, "invalidations")[:2] == golden["invalidations"]
+
+
+@both
+@pytest.mark.parametrize("cpus", [1, 2, 8])
+@pytest.mark.parametrize("last_level", ["nine", "inclusive", "victim"])
+def test_short_traces(name: str, cpus: int, last_level: str) -> None:
+    """The same kinds of trace, short, against the plain Python reference; any threads."""
+    trace = reference_trace(name, SHORT)
+    writes, cpu = writes_of(SHORT), cpus_of(SHORT, cpus)
+    traffic = cpus == 1 and last_level == "nine"
+    levels = [RefLevel(8, 4, 1), RefLevel(24, 8, 1), RefLevel(128, 12, cpus)]
+    accesses = zip(cpu.tolist(), (trace // np.uint64(64)).tolist(), writes.tolist(), strict=True)
+    found = replay_reference(accesses, levels, cpus, last_level, traffic)
+    for threads in (1, 2):
+        result = replay(trace, SMALL, cpus, threads, ops=writes, cpu=cpu, last_level=last_level)
+        for counter in ("hits", "misses", "invalidations", "dirty_victims", "writeback_misses"):
+            assert column(result, counter) == [found[n, counter] for n in range(3)]
+        assert result.writebacks == found["all", "writebacks"]
+        assert result.write_backs == ("traffic" if traffic else "silent")
+
+
+@both
+def test_pycachesim(name: str) -> None:
+    """Reads, against pycachesim (which does not refresh a line that a store hits)."""
+    cachesim = pytest.importorskip("cachesim")
+    trace = reference_trace(name, SHORT)
+    memory = cachesim.MainMemory()
+    last = cachesim.Cache("L3", 256, 16, 64, "LRU")
+    middle = cachesim.Cache("L2", 64, 8, 64, "LRU", load_from=last, store_to=last)
+    first = cachesim.Cache("L1", 8, 2, 64, "LRU", load_from=middle, store_to=middle)
+    memory.load_to(last)
+    memory.store_from(last)
+    simulator = cachesim.CacheSimulator(first, memory)
+    simulator.load(trace.tolist(), length=8)
+    stats = list(simulator.stats())
+    result = replay(trace, "L1:1KiB/2,L2:32KiB/8,L3:256KiB/16")
+    assert hits(result) == [level["HIT_count"] for level in stats[:3]]
+    assert misses(result) == [level["MISS_count"] for level in stats[:3]]
+
+
+def test_accesses_that_cross_lines() -> None:
+    """An access touches every line it lies in, in ascending order, and counts once."""
+    address = np.array([0, 60, 64, 126], np.uint64)
+    result = replay(address, "L1:4KiB/4", sizes=[8, 8, 8, 132], ops=list("WRRR"), tlb="L1:4/4")
+    assert result.accesses == 4
+    assert (hits(result), misses(result)) == ([3], [5])
+    assert [(level.hits, level.misses) for level in result.tlb] == [(7, 1)]
+    with pytest.raises(UserError, match=r"row 1: .* ends beyond"):
+        replay(np.array([0, 2**64 - 4], np.uint64), sizes=[8, 8])
+
+
+def test_json_and_frame() -> None:
+    """The shape that the command line prints, and the table."""
+    address = np.array([0, 64, 0, 0], np.uint64)
+    result = replay(address, ops=list("RWAR"), cpu=[0, 0, 1, 0], tlb="L1:64/4,L2:2048/8")
+    found: dict[str, Any] = json.loads(json.dumps(result.to_json_dict()))
+    assert found.pop("seconds") > 0
+    assert found.pop("accesses_per_second") > 0
+    assert found == {
+        "accesses": 4,
+        "levels": [
+            {"name": "L1", "hits": 0, "misses": 4},
+            {"name": "L2", "hits": 0, "misses": 4},
+            {"name": "L3", "hits": 2, "misses": 2},
+        ],
+        "invalidations": {"L1": 1, "L2": 1},
+        "writebacks": 2,
+        "tlb": [{"name": "L1", "hits": 2, "misses": 2}, {"name": "L2", "hits": 0, "misses": 2}],
+    }
+    frame = result.frame()
+    assert list(frame.columns) == ["unit", "level", "counter", "count"]
+    row = frame.query("unit == 'cache' and level == 'L3' and counter == 'misses'")
+    assert row["count"].tolist() == [2]
+    assert replay(np.zeros(0, np.uint64)).to_json_dict()["accesses_per_second"] == 0
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_files(tmp_path: Path, suffix: str) -> None:
+    """A table in a file gives the counts of the same arrays."""
+    trace = reference_trace("T1", 5000)
+    table = pd.DataFrame(
+        {
+            "cpu": cpus_of(5000, 4),
+            "op": np.where(writes_of(5000), "W", "R"),
+            "address": trace,
+            "size": np.full(5000, 8),
+        }
+    )
+    file = tmp_path / f"trace.{suffix}"
+    if suffix == "csv":
+        table.to_csv(file, index=False)
+    else:
+        table.to_parquet(file)
+    expected = replay(table, SMALL)
+    assert expected.levels[0].invalidations > 0
+    assert replay_file(file, SMALL, threads=2).levels == expected.levels
+    np.save(tmp_path / "trace.npy", trace)
+    assert replay_file(tmp_path / "trace.npy", SMALL).levels == replay(trace, SMALL).levels
+
+
+def test_lackey(tmp_path: Path) -> None:
+    """Loads, stores and modifies count, instructions and valgrind's own lines do not."""
+    file = tmp_path / "trace.txt"
+    file.write_text(
+        "==12== Lackey\nI  04000a10,3\n L 1ffefffe78,8\n S 04222cac,4\n M 0421c7cc,4\n"
+        " L 04222cbc,8\n==12==\n"
+    )
+    result = replay_file(file, "L1:32KiB/8")
+    assert result.accesses == 4
+    assert (hits(result), misses(result), result.writebacks) == ([1], [4], 2)
+
+
+def test_machine(tmp_path: Path) -> None:
+    """A profile's caches, with CPUs that share them by its numbering."""
+    from cgsim.cache_geometry import levels_of_machine, places_on_machine
+    from cgsim.machines import list_machines, load_machine
+
+    np.save(tmp_path / "trace.npy", reference_trace("T1", 2000))
+    for name in list_machines():
+        machine = load_machine(name)
+        places = places_on_machine(machine)
+        assert len(set(places)) == machine.n_cpus
+        shared = {level.name: level.cpus_per_instance for level in levels_of_machine(machine)}
+        of = {"core": machine.core_of, "cluster": machine.cluster_of, "socket": machine.socket_of}
+        for cache in machine.caches:
+            instance = of[cache.shared_by]
+            together: dict[int, set[int]] = {}
+            for cpu in range(machine.n_cpus):
+                together.setdefault(places[cpu] // shared[cache.name], set()).add(instance(cpu))
+            assert all(len(found) == 1 for found in together.values())
+            assert len(together) == len({instance(cpu) for cpu in range(machine.n_cpus)})
+        result = replay_file(tmp_path / "trace.npy", machine=name)
+        assert result.last_level == machine.caches[-1].inclusion
+        assert result.levels[0].hits + result.levels[0].misses == 2000
+
+
+ROWS = np.arange(4, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"address": [1, 2], "op": ["R", "X"]}, "row 1: op is 'X'; allowed: R, W, A"),
+        ({"address": [1, 2], "op": ["R", None]}, "row 1: op is missing"),
+        ({"address": [1, -2], "op": ["R", "R"]}, "row 1: address = -2 is not allowed"),
+        ({"address": [1.0, 2.5], "op": ["R", "R"]}, "row 0: address is .*1.0.* float64"),
+        ({"address": [1.0, float("nan")], "op": ["R", "R"]}, "row 0: address is"),
+        ({"address": [1, None], "op": ["R", "R"]}, "row . ?: address is|row .: address is"),
+        ({"address": ["a", "b"], "op": ["R", "R"]}, "row 0: address is"),
+        ({"address": [1], "op": ["R"], "cpu": [512]}, "row 0: cpu = 512 is not allowed"),
+        ({"address": [1], "op": ["R"], "cpu": [-1]}, "row 0: cpu = -1 is not allowed"),
+        ({"address": [1], "op": ["R"], "size": [0]}, "row 0: size = 0 is not allowed"),
+        ({"address": [1], "op": ["R"], "pid": [0]}, "unknown column 'pid'"),
+        ({"address": [1]}, "column 'op' is missing"),
+        ({"op": ["R"]}, "column 'address' is missing"),
+    ],
+)
+def test_malformed_tables(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    """One line that names the row, from a table in memory and from files."""
+    table = pd.DataFrame(columns)
+    with pytest.raises(UserError, match=message):
+        replay(table)
+    table.to_parquet(tmp_path / "t.parquet")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    for file in ("t.parquet", "t.csv"):
+        with pytest.raises(UserError, match=rf"{file}: (row \d+|unknown column|column)") as caught:
+            replay_file(tmp_path / file)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array([1.0, np.nan]), "row 1 is nan; .* float64"),
+        (np.array([1, -5]), "row 1 is -5; .* int64"),
+        (np.array([1, 5], np.uint32), "holds uint32"),
+        (np.zeros((2, 2), np.uint64), "shape \\(2, 2\\)"),
+        (np.array(["a"]), "holds <U1"),
+    ],
+)
+def test_malformed_arrays(tmp_path: Path, array: Any, message: str) -> None:
+    np.save(tmp_path / "t.npy", array)
+    with pytest.raises(UserError, match=message):
+        replay_file(tmp_path / "t.npy")
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    """Truncated, empty, missing, pickled, and text that is no trace."""
+    np.save(tmp_path / "t.npy", np.arange(1000, dtype=np.uint64))
+    pd.DataFrame({"address": ROWS, "op": "R"}).to_parquet(tmp_path / "t.parquet")
+    for name in ("t.npy", "t.parquet"):
+        file = tmp_path / name
+        file.write_bytes(file.read_bytes()[:-100])
+        with pytest.raises(UserError, match="truncated"):
+            replay_file(file)
+        file.write_bytes(b"")
+        with pytest.raises(UserError, match="truncated"):
+            replay_file(file)
+    np.save(tmp_path / "p.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match="not a whole"):
+        replay_file(tmp_path / "p.npy")
+    (tmp_path / "t.txt").write_text(" L 10,8\n L zz,8\n")
+    with pytest.raises(UserError, match="row 1: ' L zz,8' is no line"):
+        replay_file(tmp_path / "t.txt")
+    (tmp_path / "t.csv").write_text("address,op\n12,R\n13\n")
+    with pytest.raises(UserError, match="row 1: op is"):
+        replay_file(tmp_path / "t.csv")
+    (tmp_path / "e.csv").write_text("")
+    with pytest.raises(UserError, match="not a CSV table"):
+        replay_file(tmp_path / "e.csv")
+    with pytest.raises(UserError, match="no such trace file"):
+        replay_file(tmp_path / "none.npy")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"caches": "L1:32KB/8"}, "is not NAME:SIZE/WAYS"),
+        ({"caches": "L1:100B/8"}, "multiples of 512 bytes"),
+        ({"caches": "L1:32KiB/0"}, "ways = 0"),
+        ({"caches": "L1:32KiB/8,L1:1MiB/8"}, "two levels are named 'L1'"),
+        ({"caches": "L1:32KiB/8@4,L2:1MiB/8@6"}, "a multiple from level to level"),
+        ({"caches": ""}, "is not NAME"),
+        ({"tlb": "L1:64"}, "is not NAME:ENTRIES/WAYS"),
+        ({"tlb": "L1:64/5"}, "multiple of ways"),
+        ({"cpus": 0}, "cpus = 0"),
+        ({"cpus": 513}, "cpus = 513"),
+        ({"cpus": 2, "cpu": [0, 1, 2, 1]}, "row 2: cpu = 2 .* 0 to 1"),
+        ({"threads": 0}, "threads = 0"),
+        ({"threads": 1.5}, "threads = 1.5"),
+        ({"last_level": "exclusive"}, "last_level = 'exclusive'"),
+        ({"caches": "L1:32KiB/8", "last_level": "victim"}, "two or more levels"),
+        ({"write_backs": "traffic", "cpus": 2}, "defined for 1 CPU"),
+        ({"ops": ["R"]}, "shape \\(1,\\)"),
+    ],
+)
+def test_refused_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replay(ROWS, **options)
+
+
+def test_geometry() -> None:
+    """Sizes, sets that are no power of two, and who shares."""
+    levels = parse_caches("L1:48KiB/12, L2:1280KiB/20, L3:36MiB/12@8")
+    assert [(x.sets, x.ways, x.cpus_per_instance) for x in levels] == [
+        (64, 12, 1),
+        (1024, 20, 1),
+        (49152, 12, 8),
+    ]
+    assert [x.cpus_per_instance for x in parse_caches("A:64B/1,B:128/2")] == [1, 0]
+    assert [(x.sets, x.ways) for x in parse_tlb("L1:64/4,L2:1536/12")] == [(16, 4), (128, 12)]
