@@ -1,0 +1,35 @@
+"""The counter layouts, one file each.
+
+A new layout is one file of the shape of the others and one import here.
+"""
+
+from cgsim.percpu import (
+    batched,
+    domains,
+    limit,
+    refcount,
+    rows,
+    rstat,
+    shared,
+    stats,
+    threads,
+)
+from cgsim.percpu.base import Layout, add_layout, get_layout, list_layouts
+from cgsim.percpu.place import Place
+
+__all__ = [
+    "Layout",
+    "Place",
+    "add_layout",
+    "batched",
+    "domains",
+    "get_layout",
+    "limit",
+    "list_layouts",
+    "refcount",
+    "rows",
+    "rstat",
+    "shared",
+    "stats",
+    "threads",
+]

@@ -1,0 +1,86 @@
+"""One atomic word per cluster (the cores of one L3) or per NUMA node, each on a line of its own."""
+
+from typing import NamedTuple
+
+from cgsim.core.fields import get
+from cgsim.core.jit import njit
+from cgsim.core.space import atomic_add, join, load, peek, store, work
+from cgsim.percpu.base import Layout, add_layout, no_error
+from cgsim.percpu.place import LINE_BYTES
+
+
+class PerCluster(NamedTuple):
+    """Domain d's word stands at `base` + 64 * d; `domain_of`: raw row, CPU -> domain."""
+
+    base: int
+    slots: int
+    domain_of: int
+
+
+class PerNode(NamedTuple):
+    """As `PerCluster`."""
+
+    base: int
+    slots: int
+    domain_of: int
+
+
+def prepare_cluster(place):
+    table, count = place.domains("cluster")
+    return PerCluster(place.words("counters", LINE_BYTES * count), count, table)
+
+
+def prepare_node(place):
+    table, count = place.domains("node")
+    return PerNode(place.words("counters", LINE_BYTES * count), count, table)
+
+
+@njit
+def step(space, layout, cpu, scratch, phase, amount):
+    """The CPU knows its domain's word from a percpu pointer: three instructions."""
+    work(space, 3, 0)
+    atomic_add(space, layout.base + LINE_BYTES * get(layout.domain_of, cpu), 8, amount, 0)
+    return 0
+
+
+@njit
+def read(space, layout):
+    total = 0
+    ready = 0
+    for domain in range(layout.slots):
+        value, token = load(space, layout.base + LINE_BYTES * domain, 8, 1)
+        work(space, 3, 1)
+        ready = join(space, ready, token)
+        total += value
+    return total
+
+
+@njit
+def peek_sum(space, layout):
+    total = 0
+    for domain in range(layout.slots):
+        total += peek(space, layout.base + LINE_BYTES * domain, 8)
+    return total
+
+
+@njit
+def reset(space, layout):
+    for domain in range(layout.slots):
+        store(space, layout.base + LINE_BYTES * domain, 8, 0, 0, 0)
+        work(space, 3, 1)
+
+
+CLUSTER = add_layout(
+    Layout(
+        "per-cluster", "one atomic word per cluster", "atomic64_inc of the L3's word", PerCluster,
+        prepare_cluster, step, read, peek_sum, reset,
+        lambda machine, possible: LINE_BYTES * machine.n_clusters, no_error,
+    )
+)  # fmt: skip
+NODE = add_layout(
+    Layout(
+        "per-node", "one atomic word per NUMA node", "kmalloc_node, atomic64_inc", PerNode,
+        prepare_node, step, read, peek_sum, reset,
+        lambda machine, possible: LINE_BYTES * machine.n_numa_nodes, no_error,
+    )
+)  # fmt: skip

@@ -1,0 +1,127 @@
+"""percpu_ref: a percpu get and put, against an atomic reference count that does both on one word.
+
+Mirrors percpu_ref_get and percpu_ref_put in percpu mode (include/linux/percpu-refcount.h): each
+tests the mode in the pointer's low bits, then one this_cpu operation. The layout counts gets minus
+puts plus completed pairs in a second word, so that a test can see that none is lost.
+"""
+
+from typing import NamedTuple
+
+from cgsim.core.jit import njit
+from cgsim.core.space import add_in_place, atomic_add, branch, load, peek, poke, store, work
+from cgsim.percpu.base import Layout, add_layout, no_error
+from cgsim.percpu.place import LATER_UNIT_BYTES, MIN_ALLOCATION_BYTES
+
+_SITE = 0x3100
+
+
+class PercpuRef(NamedTuple):
+    """`ref`: address of the struct; the percpu words stand as in `rows.Rows`."""
+
+    ref: int
+    base: int
+    stride: int
+    slots: int
+    pairs: int
+
+
+class AtomicRef(NamedTuple):
+    """`ref`: address of the count; `pairs` as above."""
+
+    ref: int
+    base: int
+    stride: int
+    slots: int
+    pairs: int
+
+
+def _prepare(place, kind):
+    ref = place.words("percpu_ref", 64)
+    base = place.words("percpu chunk", LATER_UNIT_BYTES * place.slots, huge=False)
+    pairs = place.words("pairs", 64 * place.slots)
+    return kind(ref, base + 4096, LATER_UNIT_BYTES, place.slots, pairs)
+
+
+def prepare_percpu(place):
+    return _prepare(place, PercpuRef)
+
+
+def prepare_atomic(place):
+    return _prepare(place, AtomicRef)
+
+
+@njit
+def _note_pair(space, layout, cpu, amount):
+    """The account of completed pairs; it costs nothing."""
+    where = layout.pairs + 64 * cpu
+    poke(space, where, 8, peek(space, where, 8) + amount)
+
+
+@njit
+def step_percpu(space, layout, cpu, scratch, phase, amount):
+    """Phase 0 gets, phase 1 puts."""
+    pointer, token = load(space, layout.ref, 8, 0)
+    branch(space, _SITE, pointer & 3 != 0, token)
+    work(space, 3, 0)
+    change = amount if phase == 0 else -amount
+    add_in_place(space, layout.base + cpu * layout.stride, 8, change, token)
+    if phase == 0:
+        return 1
+    _note_pair(space, layout, cpu, amount)
+    return 0
+
+
+@njit
+def step_atomic(space, layout, cpu, scratch, phase, amount):
+    atomic_add(space, layout.ref, 8, amount if phase == 0 else -amount, 0)
+    work(space, 2, 1)
+    if phase == 0:
+        return 1
+    _note_pair(space, layout, cpu, amount)
+    return 0
+
+
+@njit
+def read(space, layout):
+    """What percpu_ref_kill's switch to atomic mode adds up."""
+    total, _ = load(space, layout.ref, 8, 0)
+    for cpu in range(layout.slots):
+        value, _ = load(space, layout.base + cpu * layout.stride, 8, 1)
+        work(space, 3, 1)
+        total += value
+    return total
+
+
+@njit
+def peek_sum(space, layout):
+    """References held, plus the pairs that were completed."""
+    total = peek(space, layout.ref, 8)
+    for cpu in range(layout.slots):
+        total += peek(space, layout.base + cpu * layout.stride, 8)
+        total += peek(space, layout.pairs + 64 * cpu, 8)
+    return total
+
+
+@njit
+def reset(space, layout):
+    store(space, layout.ref, 8, 0, 0, 0)
+    for cpu in range(layout.slots):
+        store(space, layout.base + cpu * layout.stride, 8, 0, 0, 0)
+        work(space, 3, 1)
+        poke(space, layout.pairs + 64 * cpu, 8, 0)
+
+
+PERCPU = add_layout(
+    Layout(
+        "percpu-ref", "percpu_ref: get and put", "percpu_ref_get, percpu_ref_put", PercpuRef,
+        prepare_percpu, step_percpu, read, peek_sum, reset,
+        lambda machine, possible: 64 + MIN_ALLOCATION_BYTES * possible, no_error,
+    )
+)  # fmt: skip
+ATOMIC = add_layout(
+    Layout(
+        "atomic-ref", "atomic reference count: get and put", "refcount_inc, refcount_dec",
+        AtomicRef, prepare_atomic, step_atomic, read, peek_sum, reset,
+        lambda machine, possible: 4, no_error,
+    )
+)  # fmt: skip

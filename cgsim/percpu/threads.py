@@ -1,0 +1,128 @@
+"""Per-thread variables of a program: through the thread's number, or thread-local.
+
+Mirrors perfbook's CodeSamples/count: count_stat.c (an array of per-thread lines, found through
+smp_thread_id(), which calls pthread_getspecific) and count_end.c (a `__thread` variable, a constant
+offset off %fs).
+"""
+
+from typing import NamedTuple
+
+from cgsim.core.jit import njit
+from cgsim.core.space import compute, join, load, peek, store, work
+from cgsim.percpu.base import Layout, add_layout, no_error
+from cgsim.percpu.place import LINE_BYTES
+
+
+class ThreadArray(NamedTuple):
+    """Thread n's line at `base` + 64 * n; `ids`: lines that hold the threads' numbers."""
+
+    base: int
+    slots: int
+    ids: int
+
+
+class ThreadLocal(NamedTuple):
+    """Thread n's variable stands at `base` + 64 * n; `pointers`: row of addresses, by thread."""
+
+    base: int
+    slots: int
+    pointers: int
+
+
+def prepare_array(place):
+    base = place.words("per-thread array", LINE_BYTES * place.slots)
+    return ThreadArray(base, place.slots, place.words("thread data", LINE_BYTES * place.slots))
+
+
+def prepare_local(place):
+    base = place.words("thread-local data", LINE_BYTES * place.slots)
+    pointers = place.words("pointers", 8 * place.slots)
+    for cpu in range(place.slots):
+        place.heap.write(pointers + 8 * cpu, base + LINE_BYTES * cpu)
+    return ThreadLocal(base, place.slots, pointers)
+
+
+@njit
+def step_array(space, layout, cpu, scratch, phase, amount):
+    """pthread_getspecific through the PLT, as compiled: 30 instructions, 6 loads, a store."""
+    work(space, 22, 4)
+    data = layout.ids + LINE_BYTES * cpu
+    load(space, data + 8, 8, 0)
+    load(space, data + 16, 8, 0)
+    load(space, data + 24, 8, 0)
+    load(space, data + 32, 8, 0)
+    _, token = load(space, data, 8, 0)
+    address_token = compute(space, token, 3, 0, 1)
+    word = layout.base + LINE_BYTES * cpu
+    value, token = load(space, word, 8, address_token)
+    work(space, 1, 0)
+    value_token = compute(space, token, 1, 0, 0)
+    store(space, word, 8, value + amount, address_token, value_token)
+    return 0
+
+
+@njit
+def step_local(space, layout, cpu, scratch, phase, amount):
+    word = layout.base + LINE_BYTES * cpu
+    value, token = load(space, word, 8, 0)
+    work(space, 1, 0)
+    store(space, word, 8, value + amount, 0, compute(space, token, 1, 0, 0))
+    return 0
+
+
+@njit
+def read_array(space, layout):
+    """Add every thread's word: load and add in one instruction, then the address and the test."""
+    total = 0
+    ready = 0
+    for thread in range(layout.slots):
+        value, token = load(space, layout.base + LINE_BYTES * thread, 8, 1)
+        work(space, 2, 1)
+        ready = join(space, ready, token)
+        total += value
+    return total
+
+
+@njit
+def read_local(space, layout):
+    """Through the row of pointers, NULL for threads that have left."""
+    total = 0
+    ready = 0
+    for thread in range(layout.slots):
+        word, pointer_token = load(space, layout.pointers + 8 * thread, 8, 1)
+        value, token = load(space, word, 8, pointer_token)
+        work(space, 4, 2)
+        ready = join(space, ready, token)
+        total += value
+    return total
+
+
+@njit
+def peek_sum(space, layout):
+    total = 0
+    for thread in range(layout.slots):
+        total += peek(space, layout.base + LINE_BYTES * thread, 8)
+    return total
+
+
+@njit
+def reset(space, layout):
+    for thread in range(layout.slots):
+        store(space, layout.base + LINE_BYTES * thread, 8, 0, 0, 0)
+        work(space, 3, 1)
+
+
+ARRAY = add_layout(
+    Layout(
+        "thread-array", "array of per-thread lines", "count_stat.c of perfbook", ThreadArray,
+        prepare_array, step_array, read_array, peek_sum, reset,
+        lambda machine, possible: LINE_BYTES * possible, no_error,
+    )
+)  # fmt: skip
+LOCAL = add_layout(
+    Layout(
+        "thread-local", "thread-local variable", "count_end.c of perfbook", ThreadLocal,
+        prepare_local, step_local, read_local, peek_sum, reset,
+        lambda machine, possible: 16 * possible, no_error,
+    )
+)  # fmt: skip

@@ -1,0 +1,148 @@
+"""perfbook's counter and hash-table experiments: what is simulated for each published case."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from cgsim.contention import Stand, busy_machine, counting_spec, read_cost
+from cgsim.core.blocks import TICKS
+from cgsim.core.heap import PAGE_2M, Heap
+from cgsim.core.space import Timed
+from cgsim.core.system import System
+from cgsim.errors import UserError, unknown_name
+from cgsim.percpu import turns, zoo
+from cgsim.percpu.base import get_layout
+
+if TYPE_CHECKING:
+    from cgsim.machines import Machine
+
+NR_THREADS = 512
+"""Words that a reader of perfbook's per-thread arrays adds up (CodeSamples/api-pthreads)."""
+
+_UPDATES_PER_CPU, _LEAST_UPDATES = 200, 20_000
+
+
+class CountCase(NamedTuple):
+    """One case of perfbook_count: a layout, what is added in turn, or a read."""
+
+    layout: str
+    amounts: tuple[int, ...] = (1,)
+    reads: bool = False
+
+
+COUNT_CASES = {
+    "nonatomic update": CountCase("shared-plain"),
+    "atomic update": CountCase("shared-atomic"),
+    "stat update": CountCase("thread-array"),
+    "end update": CountCase("thread-local"),
+    # the thread that sums does so once a millisecond, which the updates do not notice
+    "stat_eventual update": CountCase("thread-array"),
+    # count_lim_app is measured adding and subtracting by turns, so the share is never used up
+    "lim_app update": CountCase("limit", (1, -1)),
+    "stat read (sum over threads)": CountCase("thread-array", reads=True),
+}
+HASH_BY_CPUS = "unsync lookups by CPUs, 262144 buckets"
+HASH_BY_SIZE = "unsync lookups by table size, 448 readers"
+HASH_CASES = (HASH_BY_CPUS, HASH_BY_SIZE)
+HASH_SIZE, HASH_READERS = 262144, 448
+MAX_HASH_SIZE = 1 << 24
+
+
+def predict_count(machine: Machine, case: str, threads: int, seed: int = 1) -> float:
+    """ns per operation of one thread, while so many run.
+
+    Raises UserError for an unknown case or more threads than the machine has CPUs.
+    """
+    if case not in COUNT_CASES:
+        raise unknown_name("case", case, COUNT_CASES)
+    _check("perfbook_count", machine, threads, machine.n_cpus)
+    chosen = COUNT_CASES[case]
+    if chosen.reads:
+        frame = read_cost(chosen.layout, machine, threads, slots=NR_THREADS, rounds=6, seed=seed)
+        return float(frame["ns"].iloc[0])
+    model = busy_machine(machine, threads)
+    stand = Stand(get_layout(chosen.layout), model, threads, seed=seed)
+    count = max(_UPDATES_PER_CPU * threads, _LEAST_UPDATES)
+    account = stand.update(2 * count, count, chosen.amounts, seed=seed)
+    measured = int(account[turns.STARTED] - account[turns.BEGIN_STARTED])
+    ticks = int(account[turns.END_TICKS] - account[turns.BEGIN_TICKS])
+    return stand.ns(ticks) * threads / measured
+
+
+def predict_hash(machine: Machine, case: str, x: int, seed: int = 1) -> float:
+    """Lookups per millisecond of all readers together; x as the case means it.
+
+    Raises UserError for an unknown case, more readers than CPUs, or too large a table.
+    """
+    if case not in HASH_CASES:
+        raise unknown_name("case", case, HASH_CASES)
+    if case == HASH_BY_CPUS:
+        _check("perfbook_hash", machine, x, machine.n_cpus)
+        return _zoo(machine, x, HASH_SIZE, seed)
+    _check("perfbook_hash", machine, x, MAX_HASH_SIZE)
+    return _zoo(machine, min(HASH_READERS, machine.n_cpus), x, seed)
+
+
+def _check(benchmark: str, machine: Machine, x: int, most: int) -> None:
+    if not 1 <= x <= most:
+        raise UserError(
+            f"{benchmark} on {machine.name}: x = {x!r} is not allowed; allowed: 1..{most}"
+        )
+
+
+_DIVISION = {"Intel": (38, 36), "AMD": (14, 2)}
+"""64-bit division, upper half 0: latency in cycles and micro-operations, from memory (Skylake 35 to
+42 and 36; Zen 3 and later 10 to 18 and 2). Other vendors: as AMD."""
+
+
+@functools.lru_cache(maxsize=64)
+def _zoo(machine: Machine, cpus: int, size: int, seed: int) -> float:
+    model = busy_machine(machine, cpus)
+    names, buckets = zoo.NAME_BYTES * size, zoo.BUCKET_BYTES * size
+    elements = zoo.ELEMENT_BYTES * max(size // 2, 1)
+    total = names + buckets + elements
+    # the simulated page allocator aligns a block to its size
+    heap = Heap(2 * total + (16 << 20), seed=seed, cpus=model.n_cpus)
+    first = heap.place("zoo", total, page_size=PAGE_2M)
+    division, micro = _DIVISION.get(model.vendor, _DIVISION["AMD"])
+    table = zoo.Zoo(first, first + names, first + names + buckets, size, division, micro)
+    heads, chain, hashes, members = np.zeros((4, size), dtype=np.int64)
+    zoo.fill_zoo(heads, chain, hashes, members, seed)
+    # the engine has a next-line prefetcher for one core only
+    system = System(counting_spec(model, cpus, prefetch_next_line=cpus == 1), heap)
+    blocks = system.cpu_row()
+    space = Timed(heap.mem, heap.block, int(blocks[0]))
+    lines = -(-total // 64)
+    _warm(space, model, blocks, first, lines, seed)
+    for cpu in range(cpus):
+        turns.idle(space._replace(cpu=int(blocks[cpu])), cpu * TICKS)
+    rounds, warm = 120, 60
+    ticks, _ = zoo.run_zoo(
+        space, table, blocks, heads, chain, hashes, members, zoo.primes(cpus),
+        turns.clock_keys(blocks), rounds, warm,
+    )  # fmt: skip
+    ns = ticks / TICKS / model.ghz
+    return cpus * (rounds - warm) / ns * 1e6
+
+
+def _warm(
+    space: Timed, machine: Machine, blocks: np.ndarray, first: int, lines: int, seed: int
+) -> None:
+    """Fill the last level of each cluster through one CPU, then every core's private levels."""
+    last = machine.caches[-1].size_bytes // 64
+    private = machine.caches[-2].size_bytes // 64
+    seen: set[int] = set()
+    for cpu, block in enumerate(blocks):
+        cluster = machine.cluster_of(cpu)
+        if cluster not in seen:
+            seen.add(cluster)
+            zoo.warm_up(space, int(block), first, lines, last + private, seed + cpu)
+    done: set[int] = set()
+    for cpu, block in enumerate(blocks):
+        core = machine.core_of(cpu)
+        if core not in done:
+            done.add(core)
+            zoo.warm_up(space, int(block), first, lines, private, seed + 1000 + cpu)

@@ -1,0 +1,170 @@
+"""Many CPUs in simulated time: nothing is lost, contention comes out of lines that move."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from cgsim.contention import read_cost, update_cost
+from cgsim.errors import UserError
+from cgsim.machines import load_machine
+from cgsim.percpu import list_layouts
+from cgsim.published import predict_count, predict_hash
+from cgsim.validate import compare_orders, validate_published
+
+ATOMIC, PADDED, PACKED, PLAIN = "shared-atomic", "padded", "packed", "shared-plain"
+XEON = "xeon-8176-8s"
+
+
+def cost(layout, cpus, machine=XEON, **options):
+    return update_cost(layout, machine, cpus, updates=3000, **options).iloc[0]
+
+
+@pytest.mark.parametrize("layout", [x for x in list_layouts() if x.exact], ids=lambda x: x.name)
+def test_no_update_is_lost_in_simulated_time(layout):
+    for cpus in (1, 9, 60):
+        row = cost(layout.name, cpus)
+        assert row["updates"] == 4500
+        assert row["lost"] == 0
+
+
+def test_a_plain_word_loses_updates_and_an_atomic_one_does_not():
+    assert cost(PLAIN, 1)["lost"] == 0
+    assert cost(PLAIN, 8)["lost"] > 500
+    assert cost(ATOMIC, 8)["lost"] == 0
+
+
+def test_a_line_of_its_own_per_cpu_is_free_of_contention():
+    alone, many = cost(PADDED, 1), cost(PADDED, 60)
+    assert many["transfers"] < 0.001
+    assert many["ns"] < 2 * alone["ns"]
+
+
+def test_words_of_one_line_move_it_though_nothing_is_shared():
+    # long enough that store buffers do not hide it
+    packed = update_cost(PACKED, XEON, 60, updates=24_000).iloc[0]
+    padded = update_cost(PADDED, XEON, 60, updates=24_000).iloc[0]
+    assert packed["transfers"] > 0.005
+    assert packed["ns"] > 3 * padded["ns"]
+
+
+def test_contention_grows_with_the_transfer_time_and_vanishes_without_it():
+    machine = load_machine(XEON)
+
+    def scaled(factor):
+        times = dataclasses.replace(
+            machine.coherence.transfer_ns,
+            **{
+                field.name: getattr(machine.coherence.transfer_ns, field.name) * factor
+                for field in dataclasses.fields(machine.coherence.transfer_ns)
+            },
+        )
+        return dataclasses.replace(
+            machine, coherence=dataclasses.replace(machine.coherence, transfer_ns=times)
+        )
+
+    plain = update_cost(ATOMIC, machine, 16, updates=3000)["ns"].iloc[0]
+    slow = update_cost(ATOMIC, scaled(4.0), 16, updates=3000)["ns"].iloc[0]
+    assert slow > 1.2 * plain
+
+
+def test_an_atomic_costs_more_the_more_cpus_take_part():
+    costs = [cost(ATOMIC, cpus)["ns"] for cpus in (1, 2, 8, 56, 224)]
+    assert costs == sorted(costs)
+    assert costs[-1] > 100 * costs[0]
+
+
+def test_a_domain_shares_what_a_single_word_shares_with_all():
+    assert cost("per-node", 112)["ns"] < cost(ATOMIC, 112)["ns"] / 2
+
+
+def test_siblings_share_a_core():
+    machine = load_machine(XEON)
+    alone = cost("thread-array", 28)["ns"] * machine.busy_ghz(28)
+    both = update_cost("thread-array", machine, 252, updates=30_000)["ns"].iloc[0]
+    assert both * machine.busy_ghz(28) > 1.02 * alone
+
+
+def test_a_read_grows_with_the_copies():
+    few = read_cost("percpu", XEON, 1, slots=28)["ns"].iloc[0]
+    many = read_cost("percpu", XEON, 1, slots=448)["ns"].iloc[0]
+    assert many > 8 * few
+
+
+def test_reads_see_what_was_counted():
+    row = cost("percpu", 4, reads=100)
+    assert row["read_ns"] > 0
+    assert row["lost"] == 0
+
+
+def test_host_threads_do_not_change_results():
+    one = update_cost(ATOMIC, XEON, 30, updates=2000, replicates=4, threads=1)
+    two = update_cost(ATOMIC, XEON, 30, updates=2000, replicates=4, threads=2)
+    pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.parametrize("cpus", [0, 449])
+def test_cpus_that_do_not_exist_are_refused(cpus):
+    with pytest.raises(UserError, match=r"allowed: 1\.\.448"):
+        update_cost(ATOMIC, XEON, cpus)
+
+
+def test_published_rows_are_predicted_within_reach():
+    frame = validate_published("perfbook_count", x=[1, 2])
+    measured = frame[frame["value"].notna()]
+    assert measured["error"].abs().median() < 0.2
+    orders = compare_orders(frame)
+    assert orders["right"].sum() >= 0.85 * orders["pairs"].sum()
+
+
+def test_x_that_was_not_measured_is_predicted_too():
+    name = "8-socket Xeon Platinum 8176, 448 CPUs"
+    frame = validate_published("perfbook_count", name, "atomic update", [1, 5])
+    assert frame["x"].tolist() == [1, 5]
+    assert frame["value"].isna().tolist() == [False, True]
+    assert frame["predicted"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("perfbook_cont",), "did you mean 'perfbook_count'"),
+        (("perfbook_count", "nowhere"), "unknown published machine"),
+        (("perfbook_count", None, "atomic"), "unknown case"),
+        (("perfbook_count", None, "atomic update", [0]), "allowed: 1.."),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        validate_published(*arguments)
+
+
+def test_hash_lookups_scale_with_readers():
+    machine = load_machine(XEON)
+    case = "unsync lookups by CPUs, 262144 buckets"
+    alone, four = predict_hash(machine, case, 1), predict_hash(machine, case, 4)
+    assert 2 * alone < four < 5 * alone
+
+
+def test_the_guests_siblings_are_neighbours():
+    machine = load_machine("milan-guest")
+    assert predict_count(machine, "atomic update", 2) > predict_count(machine, "atomic update", 1)
+
+
+def test_a_contended_line_serves_several_operations_per_transfer():
+    row = cost(ATOMIC, 8)
+    assert 0.2 < row["transfers"] < 0.7
+
+
+def test_renamed_words_are_forwarded_at_once_unless_others_write_the_line():
+    machine = load_machine("milan-guest")
+    # CPUs 0 and 1 are one core, so no line moves
+    alone, beside, shared = (
+        cost(*setup, machine)["ns"] * machine.ghz
+        for setup in (("thread-local", 1), ("thread-local", 2), (PLAIN, 2))
+    )
+    assert alone == pytest.approx(2, abs=0.1)
+    assert beside == pytest.approx(2, abs=0.1)
+    assert shared == pytest.approx(machine.window.store_forward_cycles + 1, abs=0.5)
