@@ -1,0 +1,213 @@
+"""Drawings of a lookup: the objects it touches, their cache lines, and what waits for what.
+
+Everything drawn was recorded: `cgsim.anatomy` plays the lookup in the traced reading. A box is an
+object, a strip in it one cache line of 64 bytes, a number in it the access at those bytes; an arrow
+leads from the access that loads an address to the accesses that use it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cgsim.report.figure import styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cgsim.anatomy import Anatomy, Object
+
+_STRIP, _ROW, _TITLE, _GAP, _COLUMN = 64.0, 11.0, 12.0, 16.0, 108.0
+_UNITS_PER_INCH = 70.0
+_MAX_COLUMNS = 7
+_NAMES = {
+    "bpf_cgroup_storage": "cgroup_storage",
+    "bpf_storage_buffer": "storage_buffer",
+    "bpf_cgroup_storage_map": "bpf_map",
+    "bpf_local_storage": "local_storage",
+    "bpf_local_storage_elem": "storage_elem",
+    "bpf_local_storage_map": "bpf_map",
+}
+"""Shorter names of structs, where the kernel's own would not fit."""
+
+
+class _Box(NamedTuple):
+    """An object's place: left and top in drawing units, lines by number from top to bottom."""
+
+    left: float
+    top: float
+    lines: tuple[int, ...]
+
+    def row(self, line: int) -> float:
+        """The top of a line's strip."""
+        return self.top - _TITLE - _ROW * self.lines.index(line)
+
+    @property
+    def bottom(self) -> float:
+        """Below the last strip."""
+        return self.top - _TITLE - _ROW * len(self.lines)
+
+
+def draw(anatomy: Anatomy) -> Figure:
+    """The drawing of one lookup."""
+    from matplotlib.figure import Figure
+
+    boxes = _place(anatomy)
+    width = max(box.left for box in boxes) + _STRIP + 44
+    bottom = min(box.bottom for box in boxes) - 14
+    with styled():
+        size = (max(width, 200) / _UNITS_PER_INCH, (4 - bottom) / _UNITS_PER_INCH)
+        figure = Figure(figsize=size)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(-14, max(width, 200) - 14), ylim=(bottom, 4), aspect="equal")
+        axes.axis("off")
+        for number, box in enumerate(boxes):
+            _draw_box(axes, anatomy, number, box)
+        _draw_accesses(axes, anatomy, boxes)
+        _draw_arrows(axes, anatomy, boxes)
+    return figure
+
+
+def alt_text(anatomy: Anatomy) -> str:
+    """What the drawing shows, in words."""
+    order: list[str] = []
+    for touch in anatomy.touches:
+        name = anatomy.objects[touch.owner].struct
+        if not order or order[-1] != name:
+            order.append(name)
+    return (
+        f"Lookup of design {anatomy.design.name} among {anatomy.n_keys} keys: "
+        f"{len(anatomy.touches)} accesses to {anatomy.lines} cache lines, "
+        f"{anatomy.chain} of them one after the other; objects in order: {', '.join(order)}."
+    )
+
+
+def caption(anatomy: Anatomy) -> str:
+    """The drawing's line of text: counts that were recorded."""
+    accesses, lines, chain = len(anatomy.touches), anatomy.lines, anatomy.chain
+    order = "nothing waits" if chain == 1 else f"{chain} must happen one after the other"
+    return (
+        f"{accesses} access{'es' if accesses != 1 else ''} to {lines} cache "
+        f"line{'s' if lines != 1 else ''}; {order}"
+    )
+
+
+def _place(anatomy: Anatomy) -> list[_Box]:
+    """A box per object: the column by the depth of its first access, stacked within a column."""
+    depths = anatomy.depths()
+    lines: list[list[int]] = [[] for _ in anatomy.objects]
+    column: list[int] = [0] * len(anatomy.objects)
+    for touch, depth in zip(anatomy.touches, depths, strict=True):
+        if not lines[touch.owner]:
+            column[touch.owner] = min(depth - 1, _MAX_COLUMNS - 1)
+        if touch.line not in lines[touch.owner]:
+            lines[touch.owner].append(touch.line)
+    used = sorted(set(column))
+    column = [used.index(depth) for depth in column]
+    tops: dict[int, float] = {}
+    boxes = []
+    for owner, own in enumerate(lines):
+        top = tops.get(column[owner], 0.0)
+        box = _Box(column[owner] * _COLUMN, top, tuple(sorted(own)))
+        tops[column[owner]] = box.bottom - _GAP
+        boxes.append(box)
+    return boxes
+
+
+def _draw_box(axes: Axes, anatomy: Anatomy, number: int, box: _Box) -> None:
+    from matplotlib.patches import Rectangle
+
+    thing = anatomy.objects[number]
+    name = _NAMES.get(thing.struct, thing.struct.partition(":")[2] or thing.struct)
+    axes.text(box.left, box.top - 5.5, name, fontsize=8, fontweight="bold", va="center")
+    for line in box.lines:
+        top = box.row(line)
+        start = max(thing.address - 64 * line, 0)
+        end = min(thing.address + thing.size_bytes - 64 * line, 64)
+        axes.add_patch(
+            Rectangle((box.left, top - _ROW), _STRIP, _ROW, facecolor="#ffffff",
+                      edgecolor="#b5b5b5", linewidth=0.6)
+        )  # fmt: skip
+        axes.add_patch(
+            Rectangle((box.left + start, top - _ROW), end - start, _ROW, facecolor="#eeeeee",
+                      edgecolor="#222222", linewidth=0.9)
+        )  # fmt: skip
+        if thing.size_bytes > 64:
+            axes.text(
+                box.left + _STRIP + 2, top - _ROW / 2, _place_in(thing, line, len(box.lines) == 1),
+                fontsize=5.5, va="center", color="#444444", linespacing=1.05,
+            )  # fmt: skip
+
+
+def _place_in(thing: Object, line: int, alone: bool) -> str:
+    """Which line of a large object a strip is."""
+    place = f"+{64 * line - thing.address:,}"
+    return f"{place}\nof {thing.size_bytes:,}" if alone else place
+
+
+def _draw_accesses(axes: Axes, anatomy: Anatomy, boxes: list[_Box]) -> None:
+    """Dark bytes where an access falls; its number in them, several at one place together."""
+    from matplotlib.patches import Rectangle
+
+    numbers: dict[tuple[int, int, int], list[int]] = {}
+    for index, touch in enumerate(anatomy.touches):
+        numbers.setdefault((touch.owner, touch.line, touch.offset), []).append(index)
+    last = len(anatomy.touches) - 1
+    for (owner, line, _), indices in numbers.items():
+        touch = anatomy.touches[indices[0]]
+        box = boxes[owner]
+        left, width = _span(anatomy, box, indices[0])
+        top = box.row(line)
+        is_datum = last in indices
+        locked = touch.operation == "RMW!"
+        axes.add_patch(
+            Rectangle((left, top - _ROW), width, _ROW, linewidth=0.6, edgecolor="#000000",
+                      facecolor="#ffffff" if is_datum else ("#7f7f7f" if locked else "#2b2b2b"),
+                      hatch="//////" if is_datum else None)
+        )  # fmt: skip
+        text = ",".join(str(i + 1) for i in indices)
+        inside = not is_datum and width >= 4 * len(text)
+        axes.text(
+            left + (width / 2 if inside else width + 1), top - _ROW / 2, text,
+            fontsize=6.5 if len(text) < 3 else 4.5, fontweight="bold",
+            va="center", ha="center" if inside else "left",
+            color="#ffffff" if inside else "#000000",
+        )  # fmt: skip
+        if locked:
+            axes.text(left - 1.5, top - _ROW / 2, "locked", fontsize=6, va="center", ha="right")
+
+
+def _span(anatomy: Anatomy, box: _Box, index: int) -> tuple[float, float]:
+    """Left edge and width of an access in its strip."""
+    touch = anatomy.touches[index]
+    thing = anatomy.objects[touch.owner]
+    offset = thing.address + touch.offset - 64 * touch.line
+    return box.left + offset, min(float(touch.size), _STRIP - offset)
+
+
+def _draw_arrows(axes: Axes, anatomy: Anatomy, boxes: list[_Box]) -> None:
+    """An arrow from the bytes that hold an address to each line of another object it leads to."""
+    drawn = set()
+    for index, touch in enumerate(anatomy.touches):
+        for parent in touch.deps:
+            source = anatomy.touches[parent]
+            if source.owner == touch.owner:
+                continue
+            pair = (source.owner, source.offset, touch.owner, touch.line)
+            if pair in drawn:
+                continue
+            drawn.add(pair)
+            start, width = _span(anatomy, boxes[source.owner], parent)
+            end, extent = _span(anatomy, boxes[touch.owner], index)
+            y_start = boxes[source.owner].row(source.line) - _ROW / 2
+            y_end = boxes[touch.owner].row(touch.line) - _ROW / 2
+            axes.annotate(
+                "",
+                xy=(end + extent / 2, y_end - _ROW / 2),
+                xytext=(start + width / 2, y_start - _ROW / 2),
+                arrowprops={
+                    "arrowstyle": "-|>", "color": "#0072B2", "linewidth": 1.0,
+                    "connectionstyle": "arc3,rad=0.16", "shrinkA": 0, "shrinkB": 0,
+                    "mutation_scale": 8,
+                },
+            )  # fmt: skip

@@ -1,0 +1,118 @@
+"""Figures: made without a screen, styled alike, shown with the text that stands for them."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cgsim.designs import list_designs
+from cgsim.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from matplotlib.figure import Figure
+
+WIDTH_INCHES = 8.0
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.7,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4.5,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "cgsim",
+}
+
+
+class Style(NamedTuple):
+    """How a design is drawn in every figure; marker and dash tell it without colour."""
+
+    colour: str
+    dash: Any
+    marker: str
+    hatch: str
+
+
+# Colours differ in lightness too (Okabe and Ito's, and greys).
+_COLOURS = (
+    "#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#7A5195", "#B8860B", "#56B4E9",
+    "#7F7F7F",
+)  # fmt: skip
+_DASHES: tuple[Any, ...] = (
+    "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 1.5, 1.2, 1.5, 1.2, 1.5)),
+)  # fmt: skip
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p", "d", "8")
+
+
+def style_of(design: str) -> Style:
+    """The style of a design, the same in all figures."""
+    from cgsim.report.experiments import DESIGNS
+
+    names = list(dict.fromkeys([*DESIGNS, *(known.name for known in list_designs())]))
+    index = names.index(design) if design in names else len(names)
+    return Style(
+        _COLOURS[index % len(_COLOURS)],
+        _DASHES[index % len(_DASHES)],
+        _MARKERS[index % len(_MARKERS)],
+        _HATCHES[index % len(_HATCHES)],
+    )
+
+
+_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "||||", "oo", "**")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The settings of all figures, for as long as the block runs."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_SETTINGS):
+        yield
+
+
+def new_figure(
+    height: float, columns: int = 1, rows: int = 1, *, width: float = WIDTH_INCHES, **options: Any
+) -> tuple[Figure, Sequence[Any]]:
+    """A figure of `width` by `height` inches and its axes, flat; call it within `styled`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, list(axes.flat)
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as SVG text, the same bytes for the same figure."""
+    buffer = io.StringIO()
+    with styled():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure in a notebook, with its alternative text.
+
+    Raises UserError if the text is empty: a report with such a figure would be refused.
+    """
+    from IPython.display import display
+
+    text = " ".join(alt.split())
+    if not text:
+        raise UserError("a figure needs alternative text: say what it shows")
+    display(
+        {"image/svg+xml": to_svg(figure), "text/plain": text},
+        raw=True,
+        metadata={"image/svg+xml": {"alt": text}},
+    )

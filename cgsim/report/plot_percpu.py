@@ -1,0 +1,128 @@
+"""Plots of counter layouts, and the sentences they say. Frames are those of `cgsim.contention`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cgsim.errors import UserError
+from cgsim.report.figure import new_figure, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#7A5195", "#B8860B", "#56B4E9")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p")
+_LINE_BYTES = 64
+
+
+def _style(number: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[number % len(_COLOURS)],
+        "linestyle": _DASHES[number % len(_DASHES)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+    }
+
+
+def by_cpus(frame: pd.DataFrame, ylabel: str, xlabel: str = "CPUs") -> Figure:
+    """Mean ns against CPUs, log-log and its linear twin; columns layout, cpus, ns."""
+    with styled():
+        figure, (left, right) = new_figure(3.8, 2)
+        means = frame.groupby(["layout", "cpus"], sort=False)["ns"].mean().reset_index()
+        for number, (layout, rows) in enumerate(means.groupby("layout", sort=False)):
+            rows = rows.sort_values("cpus")
+            for axes in (left, right):
+                axes.plot(rows["cpus"], rows["ns"], label=str(layout), **_style(number))
+        left.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, title="both axes log")
+        right.set(xlabel=xlabel, ylim=(0, None), title="the same, linear")
+        _whole_ticks(left, sorted(means["cpus"].unique()))
+        figure.legend(
+            *left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
+        )
+    return figure
+
+
+def _whole_ticks(axes: Axes, values: Sequence[float]) -> None:
+    axes.set_xticks(list(values), [f"{value:g}" for value in values])
+    axes.minorticks_off()
+
+
+def memory(frame: pd.DataFrame, cgroups: Sequence[int]) -> Figure:
+    """Bytes of one counter against possible CPUs, and of one per cgroup at the most CPUs."""
+    with styled():
+        figure, (left, right) = new_figure(3.8, 2)
+        most = frame["possible"].max()
+        for number, (layout, rows) in enumerate(frame.groupby("layout", sort=False)):
+            rows = rows.sort_values("possible")
+            left.plot(rows["possible"], rows["bytes"], label=str(layout), **_style(number))
+            one = float(rows.loc[rows["possible"] == most, "bytes"].iloc[0])
+            right.plot(
+                cgroups, [one * n / 2**20 for n in cgroups], label=str(layout), **_style(number)
+            )
+        left.set(xscale="log", yscale="log", xlabel="possible CPUs", ylabel="bytes of one counter")
+        _whole_ticks(left, sorted(frame["possible"].unique()))
+        right.set(
+            xscale="log", yscale="log", xlabel=f"cgroups with one counter, {most} possible CPUs",
+            ylabel="MiB",
+        )  # fmt: skip
+        figure.legend(
+            *left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
+        )
+    return figure
+
+
+def lines_and_sets(rows: Sequence[tuple[str, int, int]], cpus: int, sets: int) -> Figure:
+    """Which line and which L1 set each CPU's copy is in.
+
+    rows : (layout, address of CPU 0's copy, distance of two copies), bytes. sets : of the cache.
+    Raises UserError for no rows.
+    """
+    if not rows:
+        raise UserError("lines_and_sets: no layouts given")
+    with styled():
+        figure, panels = new_figure(1.0 + 1.7 * 2, len(rows), 2, sharex=True)
+        for column, (layout, base, stride) in enumerate(rows):
+            addresses = base + stride * np.arange(cpus)
+            lines = addresses // _LINE_BYTES
+            upper, lower = panels[column], panels[len(rows) + column]
+            users = np.array([np.count_nonzero(lines == line) for line in lines])
+            upper.bar(np.arange(cpus), users, width=1.0, color="#0072B2")
+            upper.set(title=layout, ylim=(0, 9))
+            lower.plot(np.arange(cpus), lines % sets, ".", color="#D55E00", markersize=3)
+            lower.set(xlabel="CPU", ylim=(-1, sets))
+        panels[0].set_ylabel("CPUs on its line")
+        panels[len(rows)].set_ylabel("L1 set")
+    return figure
+
+
+def used_sets(base: int, stride: int, cpus: int, sets: int) -> int:
+    """How many sets of a cache hold the copies of all CPUs."""
+    return len(set((base + stride * np.arange(cpus)) // _LINE_BYTES % sets))
+
+
+def alt(frame: pd.DataFrame, what: str) -> str:
+    """The figure in words: every layout at the fewest and the most CPUs."""
+    means = frame.groupby(["layout", "cpus"], sort=False)["ns"].mean()
+    few, most = frame["cpus"].min(), frame["cpus"].max()
+    parts = [
+        f"{layout} {means[layout, few]:.3g} ns at {few} and {means[layout, most]:.3g} ns at {most}"
+        for layout in dict.fromkeys(frame["layout"])
+    ]
+    return f"{what}: {'; '.join(parts)}."
+
+
+def winner_sentence(frame: pd.DataFrame) -> str:
+    """Who is cheapest at the most CPUs, and how far off the dearest is."""
+    most = frame["cpus"].max()
+    means = frame[frame["cpus"] == most].groupby("layout")["ns"].mean().sort_values()
+    return (
+        f"On {most} CPUs an update costs {means.iloc[0]:.3g} ns with {means.index[0]} and "
+        f"{means.iloc[-1]:.3g} ns with {means.index[-1]}, "
+        f"{means.iloc[-1] / means.iloc[0]:.0f} times as much."
+    )
