@@ -1,0 +1,1 @@
+"""Presentation: notebooks run, pages, figures, mail. It knows no numba."""

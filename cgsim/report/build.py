@@ -1,0 +1,368 @@
+"""A whole report: notebooks run, pages exported, mail and manifest written, then put in place."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import multiprocessing
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cgsim.errors import UserError, unknown_name
+from cgsim.files import write_atomically
+from cgsim.report import html, manifest
+from cgsim.report import notebooks as nb
+from cgsim.report.index import PageLink, render_index
+from cgsim.report.parameters import check_declared
+from cgsim.report.progress import StageClock, progress_for
+from cgsim.resources import checkout_directory, notebooks_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+PRESETS = ("quick", "full")
+
+
+class ReportFailure(Exception):
+    """A report that could not be finished; the message names what failed and where to look."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report: its directory, and the seconds that each stage took."""
+
+    directory: Path
+    seconds: dict[str, float]
+
+
+def build_report(
+    out: str | Path = "reports",
+    preset: str = "quick",
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+    notebooks: str | Path | None = None,
+    workers: int | None = None,
+    warm: bool = True,
+    mail: bool = True,
+) -> Report:
+    """Run the notebooks and write a report into the directory `out`.
+
+    Parameters
+    ----------
+    out
+        Replaced as a whole when everything has succeeded; files in it that are not of a report
+        are kept.
+    preset
+        One of `PRESETS`; given to every notebook that declares a parameter `preset`.
+    parameters
+        Values for the notebooks that declare a parameter of that name; `NOTEBOOK.NAME` (or the
+        notebook's number, `01.NAME`) sets it in one notebook alone.
+    only
+        Names of the notebooks to run; all if empty.
+    notebooks
+        Directory of the sources; the package's own if None.
+    workers
+        Notebooks that run at a time; one a core if None.
+    warm, mail
+        Whether to compile the engine once before the notebooks start, and to write mail.txt.
+
+    Raises
+    ------
+    UserError
+        Before anything runs: an unknown preset, notebook or parameter, a value of a wrong type, a
+        directory that holds something else than a report.
+    ReportFailure
+        A notebook failed or a page was refused. `out` is as it was; the executed notebooks lie in
+        `<out>.failed`.
+    """
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    if workers is not None and workers < 1:
+        raise UserError(f"workers = {workers} is not allowed; allowed: 1 or more")
+    target = Path(out).absolute()
+    _check_target(target)
+    directory = Path(notebooks) if notebooks else notebooks_directory()
+    clock = StageClock()
+    with clock.stage("prepare"):
+        found = nb.find_notebooks(directory, only)
+        given = _distribute(found, dict(parameters or {}), preset)
+        inputs = manifest.inputs()
+        root = checkout_directory()
+        if root and directory.resolve() == (root / "notebooks").resolve():
+            nb.refresh(found, directory)
+    if warm:
+        with clock.stage("compile"):
+            _warm()
+    # the mail is simulated beside the notebooks, in a process of its own
+    spawn = multiprocessing.get_context("spawn")
+    with _aside(target) as aside, ProcessPoolExecutor(1, mp_context=spawn) as mailer:
+        written = mailer.submit(_write_mail, aside, preset) if mail else None
+        work = aside / "executed"
+        with clock.stage("notebooks"):
+            jobs = _jobs(found, given, work)
+            count = workers or manifest.usable_cores()
+            cells = sum(notebook.cells + bool(given[notebook.name]) for notebook in found)
+            outcomes = nb.run_all(jobs, count, progress_for(), cells)
+        _stop_on_failures(outcomes, work, target)
+        content = _manifest(preset, found, given, outcomes, inputs)
+        heading = _heading(preset, content)
+        try:
+            with clock.stage("pages"):
+                _export_pages(found, given, heading, work, aside, count)
+        except UserError as error:
+            raise ReportFailure(_keep(work, target, [str(error)])) from None
+        shutil.rmtree(work)
+        text = ""
+        if written is not None:
+            with clock.stage("mail"):
+                text = written.result()
+        content["seconds"] = {**clock.seconds, "total": clock.total()}
+        _write_index(aside, heading, found, text, content)
+        content["files"] = sorted([*(p.name for p in aside.iterdir()), "manifest.json"])
+        manifest.write_manifest(aside / "manifest.json", content)
+        _replace(target, aside)
+    print(f"{'total':<12}{clock.total():7.1f} s", file=sys.stderr)
+    return Report(target, content["seconds"])
+
+
+def _check_target(target: Path) -> None:
+    """Refuse a directory that is something else than a report, so that none is overwritten."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"{target}: is not a directory")
+    if any(target.iterdir()) and not _listed_files(target):
+        raise UserError(
+            f"{target}: holds files but no report (manifest.json); give a new or an empty directory"
+        )
+
+
+def _listed_files(directory: Path) -> list[str]:
+    """The files of a report, by its manifest; [] if it is none."""
+    try:
+        content = json.loads((directory / "manifest.json").read_text())
+        return [str(name) for name in content["files"]] if content["tool"] == "cgsim" else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _distribute(
+    notebooks: Sequence[nb.Notebook], parameters: dict[str, Any], preset: str
+) -> dict[str, dict[str, Any]]:
+    """The given parameters of each notebook; raises UserError for one that none declares."""
+    if "preset" in parameters:
+        raise UserError("parameter preset: is the report's own; give it as --preset")
+    given: dict[str, dict[str, Any]] = {}
+    used = set()
+    for notebook in notebooks:
+        names = {p.name for p in notebook.parameters}
+        values: dict[str, Any] = {"preset": preset} if "preset" in names else {}
+        number = notebook.name.partition("_")[0]
+        for key, value in parameters.items():
+            owner, dot, name = key.rpartition(".")
+            if (dot and owner in (notebook.name, number)) or (not dot and name in names):
+                values[name] = value
+                used.add(key)
+        try:
+            check_declared(notebook.parameters, values)
+        except UserError as error:
+            raise UserError(f"notebook {notebook.name}: {error}") from None
+        given[notebook.name] = values
+    for key in parameters:
+        if key not in used:
+            known = {p.name for notebook in notebooks for p in notebook.parameters}
+            raise unknown_name("parameter", key, known)
+    return given
+
+
+def _jobs(
+    notebooks: Sequence[nb.Notebook], given: Mapping[str, dict[str, Any]], work: Path
+) -> list[nb.Job]:
+    """One job a notebook, its .ipynb written into `work`."""
+    jobs = []
+    for notebook in notebooks:
+        source = nb.write_ipynb(notebook.source, work / "sources" / f"{notebook.name}.ipynb")
+        jobs.append(
+            nb.Job(
+                name=notebook.name,
+                source=source,
+                output=work / f"{notebook.name}.ipynb",
+                log=work / f"{notebook.name}.log",
+                parameters=given[notebook.name],
+            )
+        )
+    return jobs
+
+
+def _stop_on_failures(outcomes: Sequence[nb.Outcome], work: Path, target: Path) -> None:
+    """Raise ReportFailure if a notebook failed."""
+    lines = [f"notebook {o.name}, {o.failure}" for o in outcomes if o.failure]
+    if lines:
+        raise ReportFailure(_keep(work, target, lines))
+
+
+def _keep(work: Path, target: Path, lines: list[str]) -> str:
+    """Keep what was executed for reading; returns the message for a failure."""
+    kept = target.with_name(f"{target.name}.failed")
+    if kept.exists():
+        shutil.rmtree(kept)
+    shutil.move(work, kept)
+    shutil.rmtree(kept / "sources", ignore_errors=True)
+    return "\n".join([*lines, f"the executed notebooks and their logs are in {kept}"])
+
+
+def _manifest(
+    preset: str,
+    notebooks: Sequence[nb.Notebook],
+    given: Mapping[str, dict[str, Any]],
+    outcomes: Sequence[nb.Outcome],
+    inputs: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The record of this run, but for its times and files."""
+    ran = {
+        notebook.name: {
+            p.name: given[notebook.name].get(p.name, p.default) for p in notebook.parameters
+        }
+        for notebook in notebooks
+    }
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "tool": "cgsim",
+        "schema": manifest.SCHEMA,
+        "version": manifest.version(),
+        "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "preset": preset,
+        "git": manifest.git_state(),
+        "host": manifest.host(),
+        "versions": manifest.package_versions(),
+        "notebooks": {
+            notebook.name: {
+                "title": notebook.title,
+                "seconds": outcome.seconds,
+                "parameters": ran[notebook.name],
+            }
+            for notebook, outcome in zip(notebooks, outcomes, strict=True)
+        },
+        "seeds": manifest.seeds(ran),
+        "inputs": inputs,
+    }
+
+
+def _heading(preset: str, content: Mapping[str, Any]) -> html.Heading:
+    """The heading that all pages share; title and source are filled in by page."""
+    return html.Heading(
+        title="",
+        preset=preset,
+        commit=manifest.short_commit(content["git"]),
+        date=content["date"].replace("T", " ").replace("Z", " UTC"),
+        version=content["version"],
+        source="",
+    )
+
+
+def _export_pages(
+    notebooks: Sequence[nb.Notebook],
+    given: Mapping[str, dict[str, Any]],
+    heading: html.Heading,
+    work: Path,
+    aside: Path,
+    workers: int,
+) -> None:
+    """Write one HTML page a notebook."""
+    pages = tuple((f"{notebook.name}.html", notebook.title) for notebook in notebooks)
+    jobs = [
+        html.PageJob(
+            executed=work / f"{notebook.name}.ipynb",
+            page=aside / f"{notebook.name}.html",
+            heading=html.Heading(
+                **{
+                    **asdict(heading),
+                    "title": notebook.title,
+                    "source": f"notebooks/{notebook.source.name}",
+                }
+            ),
+            parameters=html.parameter_pairs(notebook.parameters, given[notebook.name]),
+            pages=pages,
+        )
+        for notebook in notebooks
+    ]
+    if len(jobs) == 1:
+        html.export(jobs[0])
+        return
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        list(pool.map(html.export, jobs))
+
+
+def _write_index(
+    aside: Path,
+    heading: html.Heading,
+    notebooks: Sequence[nb.Notebook],
+    mail: str,
+    content: Mapping[str, Any],
+) -> None:
+    """Write the front page."""
+    machine = content["host"]
+    facts = [
+        ("computed on", f"{machine['cpu']}, {machine['cores']} cores, {machine['os']}"),
+        (
+            "versions",
+            ", ".join(f"{n} {content['versions'][n]}" for n in ("python", "numpy", "numba")),
+        ),
+        ("inputs", f"{len(content['inputs'])} files"),
+        ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in content["seconds"].items())),
+    ]
+    pages = [PageLink(f"{n.name}.html", n.title, n.description) for n in notebooks]
+    command = " ".join(content["command"])
+    write_atomically(aside / "index.html", render_index(heading, pages, mail, facts, command))
+
+
+def _warm() -> None:
+    """Compile what the notebooks will call, once, so that parallel kernels find it cached."""
+    from cgsim.report.warm import warm
+
+    warm()
+
+
+def _write_mail(aside: Path, preset: str) -> str:
+    """Write mail.txt; returns its text."""
+    from cgsim.report.mail import write_mail
+
+    write_mail(aside, preset)
+    return (aside / "mail.txt").read_text()
+
+
+@contextlib.contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A directory beside `target` to write into; removed if it is still there at the end."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    aside.chmod(0o755)
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _replace(target: Path, aside: Path) -> None:
+    """Put `aside` in the place of `target`, keeping files of `target` that no report wrote."""
+    if not target.exists():
+        aside.rename(target)
+        return
+    ours = set(_listed_files(target))
+    for entry in target.iterdir():
+        if entry.name not in ours and not (aside / entry.name).exists():
+            shutil.move(entry, aside / entry.name)
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+    target.rename(old / "report")
+    aside.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,203 @@
+"""The record of a run: what was computed, from which inputs, by which versions, on what."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cgsim.errors import UserError
+from cgsim.resources import checkout_directory, data_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SCHEMA = 1
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "pyyaml",
+    "matplotlib",
+    "papermill",
+    "nbclient",
+    "nbconvert",
+    "nbformat",
+    "jupytext",
+    "ipykernel",
+    "ipywidgets",
+)
+
+
+def version() -> str:
+    """The version of cgsim; of its sources where it is not installed."""
+    try:
+        return importlib.metadata.version("cgsim")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of the packages that a result may depend on, and of Python."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def git_state() -> dict[str, Any]:
+    """The commit that the package's checkout is at, and whether files differ from it.
+
+    `{"commit": "unknown", "dirty": None}` outside a git checkout, as in an installed wheel.
+    """
+    root = checkout_directory()
+    commit = _git(root, "rev-parse", "HEAD") if root and (root / ".git").exists() else None
+    if commit is None:
+        return {"commit": "unknown", "dirty": None}
+    return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain"))}
+
+
+def short_commit(state: dict[str, Any]) -> str:
+    """A commit for a page's heading: 12 digits, `+` where files differ from it."""
+    return str(state["commit"])[:12] + ("+" if state["dirty"] else "")
+
+
+def host() -> dict[str, Any]:
+    """The machine that computed: CPU model, usable cores, memory (bytes), operating system."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": usable_cores(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "os": platform.platform(),
+    }
+
+
+def usable_cores() -> int:
+    """The number of CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def inputs(directory: Path | None = None) -> list[dict[str, Any]]:
+    """Every input file: path below data/, bytes, sha256, and the sources that it names.
+
+    The sources of a file are what stands under its keys `source` and `sources` (YAML, JSON) or in
+    its column `source` (CSV); else the README.md beside it is named. Raises UserError for a file
+    that cannot be parsed.
+    """
+    directory = directory or data_directory()
+    found = []
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.parts):
+            data = path.read_bytes()
+            found.append(
+                {
+                    "path": path.relative_to(directory).as_posix(),
+                    "bytes": len(data),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "sources": _sources(path, data),
+                }
+            )
+    return found
+
+
+def seeds(parameters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The seeds among the parameters of each notebook: those whose names begin with `seed`."""
+    return {
+        notebook: {name: value for name, value in values.items() if name.startswith("seed")}
+        for notebook, values in parameters.items()
+    }
+
+
+def write_manifest(path: Path, content: dict[str, Any]) -> Path:
+    """Write `content` as JSON; returns the path."""
+    from cgsim.files import write_atomically
+
+    return write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _git(root: Path | None, *arguments: str) -> str | None:
+    """What a git command prints; None if it fails or there is no git."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    """The CPU's model name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model", "cpu model") and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _sources(path: Path, data: bytes) -> list[str]:
+    """The sources that a data file names, each once, in their order."""
+    import yaml
+
+    found: list[str] = []
+    try:
+        if path.suffix == ".json":
+            found = _collect(json.loads(data))
+        elif path.suffix in (".yml", ".yaml"):
+            found = _collect(yaml.safe_load(data))
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    if path.suffix == ".csv":
+        found = [
+            row["source"] for row in csv.DictReader(io.StringIO(data.decode())) if "source" in row
+        ]
+    found = list(dict.fromkeys(found))
+    readme = path.parent / "README.md"
+    if not found and path != readme and readme.is_file():
+        found = [f"see {readme.parent.name}/README.md"]
+    return found
+
+
+def _collect(node: Any) -> list[str]:
+    """Every text under a key `source` or `sources`, however deep.
+
+    A mapping under `sources` names them all, by keys that the values' own `source` refers to.
+    """
+    if isinstance(node, dict) and isinstance(node.get("sources"), dict):
+        return [str(text) for text in node["sources"].values()]
+    if isinstance(node, list):
+        return [text for item in node for text in _collect(item)]
+    if not isinstance(node, dict):
+        return []
+    found = []
+    for key, value in node.items():
+        if key in ("source", "sources"):
+            found += [str(item) for item in (value if isinstance(value, list) else [value])]
+        else:
+            found += _collect(value)
+    return found
+
+
+def missing_sources(found: Sequence[dict[str, Any]]) -> list[str]:
+    """The paths of inputs (other than READMEs) that name no source."""
+    return [
+        item["path"]
+        for item in found
+        if not item["sources"] and not item["path"].endswith("README.md")
+    ]

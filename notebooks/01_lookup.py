@@ -1,0 +1,275 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What a lookup costs
+#
+# From the cgroup to the datum, design by design: against the number of keys, of cgroups, and of
+# what other code does to the caches; in a network and a GPU workload; with the memory beside it.
+
+# %% tags=["parameters"]
+preset: str = "quick"  # quick or full: how many points, lookups and replicates
+machine: str = "zen5-vm"  # a name of `cgsim machines`
+second_machine: str = "skylake-sp"  # another one, to see what hangs on the machine
+kernel: str = "7.3.4"  # whose struct offsets and code: 7.3.4 or 6.12.117
+seed: int = 1  # of the first replicate; the others take the following ones
+replicates: int = 0  # 0: as the preset says
+lookups: int = 0  # measured per point and replicate; 0: as the preset says
+n_keys: int = 8  # keys of each cgroup, where they do not vary
+n_cgroups: int = 1000  # cgroups, where they do not vary
+keys: list = []  # numbers of keys to sweep; none: as the preset says
+cgroups: list = []  # numbers of cgroups to sweep; none: as the preset says
+footprints_kib: list = []  # memory walked through (KiB) to sweep; none: as the preset says
+designs: list = []  # which designs; none: those of the thread
+
+# %%
+from cgsim.kernel import kernel_versions
+from cgsim.machines import list_machines
+from cgsim.report.experiments import DESIGNS, SIZES, design_names, setting_of
+from cgsim.report.manifest import usable_cores
+from cgsim.report.parameters import Choice, Integer, ListOf, ParameterError, check
+
+spec = {
+    "preset": Choice("quick", "full"),
+    "machine": Choice(*list_machines()),
+    "second_machine": Choice(*list_machines()),
+    "kernel": Choice(*kernel_versions()),
+    "seed": Integer(0, 2**32 - 1),
+    "replicates": Integer(0, 100),
+    "lookups": Integer(0, 1_000_000),
+    "n_keys": Integer(1, 16_000),
+    "n_cgroups": Integer(1, 100_000),
+    "keys": ListOf(Integer(1, 16_000), shortest=0),
+    "cgroups": ListOf(Integer(1, 200_000), shortest=0),
+    "footprints_kib": ListOf(Integer(0, 1 << 18), shortest=0),
+    "designs": ListOf(Choice(*design_names()), shortest=0),
+}
+check(globals(), spec)
+if second_machine == machine:
+    raise ParameterError(f"parameter second_machine = {machine!r} is the first machine too")
+
+size = SIZES[preset]
+given = {name: value for name in ("replicates", "lookups") if (value := globals()[name])}
+setting = setting_of(
+    preset,
+    machine,
+    kernel=kernel,
+    seed=seed,
+    designs=tuple(designs) or DESIGNS,
+    threads=usable_cores(),
+    **given,
+)
+if not setting.able(n_keys):
+    raise ParameterError(f"parameter n_keys = {n_keys}: none of the designs holds so many")
+
+# %% [markdown]
+# ## Against the number of keys
+#
+# A cgroup has a datum for every key. Left: each lookup waits for the one before. Right: they
+# overlap. Lines end where a design can hold no more keys; bands are 95 % intervals over seeds.
+
+# %%
+from cgsim.report.experiments import over_cgroups, over_footprint, over_keys
+from cgsim.report.figure import show
+from cgsim.report.plot import cost_curves, curves_alt
+
+by_keys = over_keys(setting, sorted({*(keys or size.keys), n_keys}), n_cgroups)
+titles = {"dependent": "dependent: one after the other", "throughput": "throughput: overlapping"}
+show(cost_curves(by_keys, "n_keys", titles), curves_alt(by_keys, "n_keys", titles))
+
+# %%
+from cgsim.report.words import answer, flips, growth_sentence
+
+dependent = by_keys[by_keys["mode"] == "dependent"]
+answer(growth_sentence(dependent, "n_keys", "keys"), flips(dependent, "n_keys", "keys"))
+
+# %% [markdown]
+# ## Against the number of cgroups
+#
+# More cgroups are more memory: the caches hold less of it, and every load of a chain may miss.
+
+# %%
+by_cgroups = over_cgroups(setting, sorted({*(cgroups or size.cgroups)}), n_keys)
+show(cost_curves(by_cgroups, "n_cgroups", titles), curves_alt(by_cgroups, "n_cgroups", titles))
+
+# %%
+dependent = by_cgroups[by_cgroups["mode"] == "dependent"]
+answer(growth_sentence(dependent, "n_cgroups", "cgroups"), flips(dependent, "n_cgroups", "cgroups"))
+
+# %% [markdown]
+# ## Against cache pressure
+#
+# Between two lookups the kernel does other things. Here it walks through some memory before each
+# lookup, which then stands alone: this is nearer to what a packet or an ioctl pays than any loop
+# of lookups.
+
+# %%
+from cgsim.report.experiments import FOOTPRINT_BYTES
+
+walked = [kib * 1024 for kib in footprints_kib] or list(size.footprints)
+by_footprint = over_footprint(setting, sorted({*walked, FOOTPRINT_BYTES}), n_keys, n_cgroups)
+alone = {"isolated": "isolated lookups, after other code"}
+show(
+    cost_curves(by_footprint, "footprint_bytes", alone),
+    curves_alt(by_footprint, "footprint_bytes", alone),
+)
+
+# %%
+answer(
+    growth_sentence(by_footprint, "footprint_bytes", "KiB"),
+    flips(by_footprint, "footprint_bytes", "KiB"),
+)
+
+# %% [markdown]
+# ## In a workload
+#
+# **network**: packets of many flows, in batches; from the packet through its socket to the
+# cgroup, the lookup, a counter update. **gpu**: submissions of processes, with long pauses and
+# driver work between them. Bars are means with their intervals, a tick marks the 99th percentile.
+# Every default of a workload has a source or is marked as an assumption (`data/workloads.yml`).
+
+# %%
+from cgsim.report.experiments import in_workloads
+from cgsim.report.plot import cpi_stacks, stacks_alt, workload_alt, workload_bars
+
+workloads = in_workloads(setting, n_keys=n_keys)
+places = {"network": "network", "gpu": "gpu"}
+show(workload_bars(workloads, places), workload_alt(workloads, places))
+
+# %%
+from cgsim.report.words import leaders_sentence
+
+network = workloads[workloads["workload"] == "network"]
+gpu = workloads[workloads["workload"] == "gpu"]
+answer(leaders_sentence(network, "Network"), leaders_sentence(gpu, "GPU"))
+
+# %% [markdown]
+# ## Where the cycles went
+#
+# Every cycle belongs to a cause. `work` is what the instructions would take if every load hit the
+# first level at once; L1, L2, L3 and memory are waits for a line from there.
+
+# %%
+show(cpi_stacks(workloads, places), stacks_alt(workloads, places))
+
+# %%
+from cgsim.report.words import stack_sentence
+
+answer(stack_sentence(network, "Network"), stack_sentence(gpu, "GPU"))
+
+# %% [markdown]
+# ## At what memory
+
+# %%
+from cgsim.report.plot import memory_alt, memory_bars
+
+show(memory_bars(network, n_keys), memory_alt(network, n_keys))
+
+# %%
+from cgsim.report.words import field_sentence, memory_sentence, per_cgroup_bytes
+
+answer(memory_sentence(per_cgroup_bytes(network, n_keys), n_keys), field_sentence(network))
+
+# %% [markdown]
+# ## All side by side
+#
+# Mean ns with half the 95 % interval, and bytes per cgroup. A `-` under *dependent*: the datum's
+# address does not come from the cgroup, so nothing waits for it.
+
+# %%
+from cgsim.report.tables import cost_rows, html_table
+
+at_point = by_keys[(by_keys["mode"] == "dependent") & (by_keys["n_keys"] == n_keys)]
+isolated = by_footprint[by_footprint["footprint_bytes"] == FOOTPRINT_BYTES]
+columns = {
+    "dependent": at_point,
+    f"isolated, {FOOTPRINT_BYTES >> 10} KiB": isolated,
+    "network": network,
+    "gpu": gpu,
+}
+html_table(("design", *columns, "bytes"), cost_rows(columns, network, n_keys))
+
+# %% [markdown]
+# ## Try it
+#
+# The points above, one at a time.
+
+# %% tags=["interactive"]
+from cgsim.report.widgets import explorer
+
+explorer(
+    {
+        "number of keys": (by_keys, "n_keys"),
+        "number of cgroups": (by_cgroups, "n_cgroups"),
+        "bytes walked through": (by_footprint, "footprint_bytes"),
+    }
+)
+
+# %% [markdown]
+# ## Does it hang on the machine?
+
+# %%
+from cgsim.report.words import agreement_sentence
+
+second = in_workloads(setting.on(second_machine), n_keys=n_keys)
+html_table(
+    ("design", f"network, {machine}", f"network, {second_machine}", f"gpu, {machine}",
+     f"gpu, {second_machine}", "bytes"),
+    cost_rows(
+        {
+            "1": network,
+            "2": second[second["workload"] == "network"],
+            "3": gpu,
+            "4": second[second["workload"] == "gpu"],
+        },
+        network,
+        n_keys,
+    ),
+)  # fmt: skip
+
+# %%
+answer(
+    *(
+        agreement_sentence(
+            workloads[workloads["workload"] == name],
+            second[second["workload"] == name],
+            f"the {name} workload",
+            second_machine,
+        )
+        for name in places
+    )
+)
+
+# %% [markdown]
+# ## The answer so far
+
+# %%
+from cgsim.report.words import conclusion
+
+answer(*conclusion(columns, by_keys, network, n_keys))
+
+# %% [markdown]
+# The intervals say how much hangs on the seed (placement, order, popularity), not how well the
+# model fits a real machine; what the model leaves out stands in [the first
+# notebook](00_thread.html). Differences within the intervals, or below 5 % or 0.2 ns, are called
+# level. Updates, teardown, other CPUs and percpu data are not part of this page.
+
+# %% [markdown]
+# ## This run
+
+# %%
+from cgsim.report.tables import manifest_table, run_facts
+
+manifest_table(
+    run_facts({name: globals()[name] for name in spec}, replicates=setting.replicates, seed=seed)
+)

@@ -1,0 +1,263 @@
+"""Pages and notebooks as a person meets them: in a real browser, without a network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from cgsim.report.html import PAGE_LIMIT_BYTES
+from cgsim.report.notebooks import write_ipynb
+from cgsim.resources import notebooks_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+# Without these the browser itself asks outside hosts for news of its own.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+ANNOUNCEMENTS = "@jupyterlab/apputils-extension:announcements"
+
+pytestmark = pytest.mark.skipif(
+    not os.access(CHROMIUM, os.X_OK),
+    reason="chromium is not installed (Debian: apt-get install chromium fonts-dejavu-core)",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+def visit(browser: Browser, path: Path) -> tuple[Page, list[str], list[str]]:
+    """Open a file; returns the page, the URLs asked for, and what the console said."""
+    page = browser.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri(), wait_until="networkidle")
+    return page, asked, said
+
+
+def outside(urls: list[str]) -> list[str]:
+    """The URLs that are neither files nor data."""
+    return [url for url in urls if not url.startswith(("file:", "data:"))]
+
+
+@pytest.mark.parametrize("name", ["10_tiny.html", "index.html"])
+def test_pages_open_offline(browser: Browser, tiny_report: Path, name: str) -> None:
+    """A page of a report asks nobody for anything, and says nothing on the console."""
+    check_page(browser, tiny_report / name)
+
+
+def check_page(browser: Browser, path: Path) -> None:
+    """What holds for every page."""
+    assert path.stat().st_size < PAGE_LIMIT_BYTES
+    page, asked, said = visit(browser, path)
+    assert asked[0] == path.as_uri()
+    assert outside(asked) == []
+    assert said == []
+    assert page.locator("h1").count() >= 1
+    for image in page.locator("img").all():
+        assert (image.get_attribute("alt") or "").strip()
+        assert image.evaluate("image => image.naturalWidth") > 1
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0, "the page scrolls sideways"
+    page.close()
+
+
+def test_the_counter_counts(browser: Browser, tmp_path: Path) -> None:
+    """A page that asks for something outside is seen to do so."""
+    path = tmp_path / "asks.html"
+    path.write_text('<h1>x</h1><img alt="x" src="http://127.0.0.1:9/x.png">')
+    _, asked, _ = visit(browser, path)
+    assert outside(asked) == ["http://127.0.0.1:9/x.png"]
+
+
+def test_links_between_pages(browser: Browser, tiny_report: Path) -> None:
+    """The front page leads to the notebook's page and back."""
+    page, _, _ = visit(browser, tiny_report / "index.html")
+    page.locator(".cards a").first.click()
+    expect(page.locator("h1")).to_have_text("A tiny notebook")
+    page.locator("nav a.home").click()
+    expect(page).to_have_url((tiny_report / "index.html").as_uri())
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(browser: Browser, tiny_report: Path, scheme: str) -> None:
+    """Text stands out from the paper, by light and by dark."""
+    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto((tiny_report / "10_tiny.html").as_uri())
+    ratio = page.evaluate(
+        """() => {
+          const light = (text) => {
+            const c = text.match(/[0-9.]+/g).slice(0, 3).map((v) => v / 255)
+              .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2];
+          };
+          const style = getComputedStyle(document.body);
+          const [a, b] = [light(style.color), light(style.backgroundColor)].sort();
+          return (b + 0.05) / (a + 0.05);
+        }"""
+    )
+    assert ratio >= 7
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(253, 252, 250)"
+    assert dark == (scheme == "dark")
+    context.close()
+
+
+@pytest.mark.slow
+def test_pages_of_the_last_report(browser: Browser, root: Path) -> None:
+    """Each page of the report that `make report` wrote opens offline."""
+    pages = sorted((root / "reports").glob("*.html"))
+    if not pages:
+        pytest.skip("there is no reports/ yet: make report")
+    assert len(pages) == len(list(notebooks_directory().glob("*.py"))) + 1
+    for path in pages:
+        check_page(browser, path)
+
+
+@contextlib.contextmanager
+def jupyter_lab(directory: Path) -> Iterator[str]:
+    """JupyterLab on a directory, with settings of its own; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = directory / ".jupyter"
+    (config / "labconfig").mkdir(parents=True)
+    disabled = {"disabledExtensions": {ANNOUNCEMENTS: True}}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "MPLBACKEND"},
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_RUNTIME_DIR": str(config / "runtime"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(config / "workspaces"),
+        "IPYTHONDIR": str(config / "ipython"),
+    }
+    arguments = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        # Bound to this host, for the time of a test.
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        f"--ServerApp.root_dir={directory}",
+        "--LabApp.news_url=",
+    ]
+    with (directory / "lab.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", "lab", *arguments],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(f"{address}/api/status", server)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Wait until a server answers."""
+    for _ in range(300):
+        assert server.poll() is None, "JupyterLab ended; see lab.log"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{url} does not answer")
+
+
+def run_all_cells(page: Page, address: str, name: str, patience_ms: int) -> None:
+    """Open a notebook, run all its cells, wait until the kernel is idle."""
+    page.goto(f"{address}/lab/tree/{name}?reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').first
+    expect(idle).to_be_visible(timeout=60_000)
+    # A click on the menu is swallowed, and a run is dropped, while the page still connects to the
+    # kernel, whatever the page says; so ask again until a cell has started.
+    started = page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]"))
+    for _ in range(20):
+        page.wait_for_timeout(1000)
+        page.locator(".lm-MenuBar-item").filter(has_text="Run").first.click()
+        page.locator('.lm-Menu li[data-command="runmenu:run-all"]').click()
+        with contextlib.suppress(AssertionError):
+            expect(started.first).to_be_visible(timeout=3000)
+            break
+    page.wait_for_selector(".jupyter-widgets .noUi-handle", timeout=patience_ms)
+    expect(idle).to_be_visible(timeout=patience_ms)
+
+
+@pytest.mark.slow
+def test_slider_in_jupyterlab(browser: Browser, tiny_notebooks: Path, tmp_path: Path) -> None:
+    """Moving a slider makes the kernel compute the new answer."""
+    write_ipynb(tiny_notebooks / "10_tiny.py", tmp_path / "tiny.ipynb")
+    with jupyter_lab(tmp_path) as address:
+        page = browser.new_page()
+        run_all_cells(page, address, "tiny.ipynb", 60_000)
+        expect(page.locator('.widget-label:has-text("latency = 7.25 cycles")')).to_be_visible()
+        handle = page.locator(".noUi-handle").first
+        handle.focus()
+        for _ in range(2):
+            page.keyboard.press("ArrowRight")
+        expect(page.locator('.widget-label:has-text("latency = 9.50 cycles")')).to_be_visible()
+        page.close()
+
+
+def interactive_notebooks() -> list[Path]:
+    """The package's notebooks that have a cell of sliders."""
+    sources = sorted(notebooks_directory().glob("*.py"))
+    return [path for path in sources if '"interactive"' in path.read_text()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", interactive_notebooks(), ids=lambda path: path.stem)
+def test_notebooks_in_jupyterlab(browser: Browser, source: Path, tmp_path: Path) -> None:
+    """Each notebook with sliders runs in JupyterLab, and a moved slider raises no error."""
+    write_ipynb(source, tmp_path / "n.ipynb")
+    with jupyter_lab(tmp_path) as address:
+        page = browser.new_page()
+        run_all_cells(page, address, "n.ipynb", 300_000)
+        handle = page.locator(".noUi-handle").first
+        before = handle.get_attribute("aria-valuetext")
+        handle.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(1000)
+        assert handle.get_attribute("aria-valuetext") != before
+        errors = page.locator('.jp-OutputArea-output[data-mime-type*="error"]')
+        assert errors.count() == 0, errors.first.inner_text()
+        page.close()
