@@ -42,7 +42,7 @@ spec = {
 check(globals(), spec)
 
 model = load_machine(machine)
-steps = {"quick": (1, 2, 8, 28, 112, 448), "full": (1, 2, 4, 8, 16, 28, 56, 112, 224, 336, 448)}
+steps = {"quick": (1, 2, 28, 112, 448), "full": (1, 2, 4, 8, 16, 28, 56, 112, 224, 336, 448)}
 counts = sorted({n for n in (cpus or steps[preset]) if n <= model.n_cpus} | {1})
 options = {
     "seed": seed,

@@ -71,7 +71,7 @@ _KIB = 1024
 SIZES = {
     "quick": Size(
         lookups=600,
-        workload_lookups=(("network", 1500), ("gpu", 120)),
+        workload_lookups=(("network", 1000), ("gpu", 80)),
         replicates=3,
         keys=(1, 4, 8, 16, 64),
         cgroups=(10, 100, 1000, 4000),
@@ -89,7 +89,7 @@ SIZES = {
 """Of the presets."""
 
 _MOST_DATA = 2_000_000
-_LINES_PER_POINT = 1_000_000
+_LINES_PER_POINT = 500_000
 
 
 def setting_of(preset: str, machine: str, **values: Any) -> Setting:
