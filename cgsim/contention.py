@@ -292,21 +292,6 @@ def sweep_updates(
     )
 
 
-def sweep_reads(
-    layouts: Sequence[str], machine: str | Machine, slots: Sequence[int], **options: Any
-) -> pd.DataFrame:
-    """`read_cost` by one CPU of every layout with every number of copies, one frame.
-
-    The column `cpus` holds the number of copies.
-    """
-    frames = []
-    for layout in layouts:
-        for count in slots:
-            frame = read_cost(layout, machine, 1, slots=count, **options)
-            frames.append(frame.assign(cpus=count))
-    return pd.concat(frames, ignore_index=True)
-
-
 def memory_table(
     layouts: Sequence[str], machine: str | Machine, possible: Sequence[int]
 ) -> pd.DataFrame:

@@ -27,11 +27,6 @@ class Value(NamedTuple):
     unit: str
     origin: str
 
-    @property
-    def is_assumption(self) -> bool:
-        """True if nothing was found that the value could rest on."""
-        return self.origin.startswith("assumption: ")
-
 
 class Entry(NamedTuple):
     """A named workload: `values` are those that differ from the entry named as its model."""
