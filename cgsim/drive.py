@@ -7,6 +7,7 @@ compiles each pair once.
 from typing import NamedTuple
 
 import numba
+from numba.extending import overload
 
 from cgsim.core.blocks import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
 from cgsim.core.fields import get
@@ -14,6 +15,7 @@ from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.rng import random_bits, shuffled_range
 from cgsim.core.space import (
+    Timed,
     add_in_place,
     compute,
     fence,
@@ -22,6 +24,7 @@ from cgsim.core.space import (
     pace,
     pause,
     poke,
+    scout_of,
     touch_lines,
     work,
 )
@@ -33,6 +36,10 @@ FROM_CGROUP, FROM_SKB, FROM_CURRENT = range(3)
 STREAM_COLUMNS = ("cgroup", "key", "actor", "hot_lines", "cold_lines", "ticks")
 
 _CAUSES = len(CAUSES)
+_SCOUTED = 32
+"""Lookups that the scout plays ahead: what they touch fits a host's L1 and L2."""
+_HOST_CACHED = 4096
+"""Data of a population that is certainly in the host's caches: scouting would only cost time."""
 
 
 class Harness(NamedTuple):
@@ -89,13 +96,35 @@ def _populate(space, design, keys, cgroups, seed):
     return failed
 
 
+def scout_lookups(space, design, cgroups, keys, pairs):
+    """Play lookups ahead in the timed reading (`cgsim.core.scout`); nothing in the others.
+
+    pairs : int64[n, 2 or more], indices of cgroup and key in the first two columns.
+    """
+
+
+@overload(scout_lookups)
+def _scout_lookups(space, design, cgroups, keys, pairs):
+    if getattr(space, "instance_class", None) is not Timed:
+        return lambda space, design, cgroups, keys, pairs: None
+
+    def ahead(space, design, cgroups, keys, pairs):
+        scout = scout_of(space)
+        for i in range(pairs.shape[0]):
+            lookup(scout, design, cgroups[pairs[i, 0]], keys[pairs[i, 1]], 0, 0)
+
+    return ahead
+
+
 @njit
-def _run_lookups(space, design, cgroups, keys, order, mode, use, harness):
-    """The kernel of `run_lookups`."""
+def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead):
+    """The kernel of `run_lookups`; `ahead`: lookups that the scout is in front, 0 for none."""
     token = 0
     total = 0
     pause(space, 0, 0)  # what ran before is done: the first lookup starts with an empty window
     for i in range(order.shape[0]):
+        if ahead != 0 and i % ahead == 0:
+            scout_lookups(space, design, cgroups, keys, order[i : i + ahead])
         if mode == SERIALIZED:
             fence(space)
         pace(space, harness.ticks)
@@ -170,8 +199,8 @@ def _run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
             add_in_place(space, datum, 8, 1, found)
         if scene.read_lock != 0:
             rcu_read_unlock(space, scene.task)
-        _add_causes(space, causes, 1)
         costs[i] = now(space) - begin
+        _add_causes(space, causes, 1)
         total += datum
     return total
 
@@ -211,8 +240,9 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
     done with the datum. harness : `Harness`, what the calling loop itself costs. Returns the sum of
     the data's addresses, which is the same in every reading.
     """
+    ahead = _SCOUTED if cgroups.size * keys.size > _HOST_CACHED else 0
     return _compiled(_run_lookups, type(design))(
-        space, design, cgroups, keys, order, mode, use, harness
+        space, design, cgroups, keys, order, mode, use, harness, ahead
     )
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cgsim.core.blocks import C_ACCESSES, C_INSTRUCTIONS, C_MISPREDICTS, C_RETIRE, CAUSES, TICKS
+from cgsim.core.blocks import C_RETIRE, CAUSES, TICKS
 from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
@@ -370,8 +370,9 @@ def _play(
 
 def _counted(system: System) -> np.ndarray:
     """int64[4]: ticks, instructions, accesses and mispredicts so far."""
-    fields = (C_RETIRE, C_INSTRUCTIONS, C_ACCESSES, C_MISPREDICTS)
-    return np.array([system.field(f) for f in fields], dtype=np.int64)
+    counts = system.counters()
+    names = ("instructions", "accesses", "mispredicts")
+    return np.array([system.field(C_RETIRE), *(counts[n] for n in names)], dtype=np.int64)
 
 
 def _costs(

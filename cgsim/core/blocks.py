@@ -35,15 +35,12 @@ MAX_LEVELS = 4
     S_LOCKED,  # ticks of a locked read-modify-write that hits L1
     S_FORWARD,  # ticks from a store's value to a load of the same word
     S_FENCE,  # ticks of a fence
-    S_ALU,  # ticks of one ALU operation on a dependence chain
-    S_MULTIPLY,
-    S_INDEXED,  # extra ticks of a load whose address has an index register
     S_HUGE_SHIFT,  # log2 of what a TLB entry covers of a 2 MiB page
     S_GIANT_IN_TLB_2,  # 1: the second TLB level holds 1 GiB pages
     S_RENAMED,  # as S_FORWARD, where the address needs no computation
     S_SIBLING,  # ticks of a locked operation's line between the hardware threads of a core
     SYSTEM_FIELDS,
-) = range(29)
+) = range(26)
 
 # Per slab cache: what its lines' L1 misses cost.
 (X_MISSES, X_LEVEL_2, X_LEVEL_3, X_LEVEL_4, X_MEMORY, X_COHERENCE, X_TICKS, X_TLB_MISSES) = range(8)
@@ -63,8 +60,9 @@ STRUCT_STATS = 8
     K_MISSES,
     K_INCLUSION,
     K_LEVEL,
+    K_LIST,  # raw address of the list (`cgsim.core.lru_list`) of a fully associative TLB level, or 0
     LEVEL_FIELDS,
-) = range(13)
+) = range(14)
 NINE, INCLUSIVE, VICTIM = range(3)
 
 # CPU block
@@ -83,19 +81,26 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_WALK,  # ticks of a page walk on top of the second level's, by page size
     _w2,
     _w3,
+    C_SLOW,  # -1: no access may take the short way (`cgsim.core.timed`), else 0
+    C_WIDTH,  # ticks per instruction at full width
+    C_L1_ROWS,  # raw address of L1's sets, its sets - 1, its latency and interval, for the short way
+    C_L1_MASK,
+    C_L1_LATENCY,
+    C_L1_INTERVAL,
+    C_ALU,  # ticks of one ALU operation on a dependence chain
+    C_MULTIPLY,
+    C_INDEXED,  # extra ticks of a load whose address has an index register
     C_LAST_SHIFT,  # log2 of what the last TLB entry used covers
     C_LAST_PAGE,  # its page number: certainly the TLB's most recent
     C_PAGE_READY,  # when its translation is known
     C_FLIGHT,  # raw address of the table of lines on their way: (line, ticks << 4 | cause)
-    C_FLIGHT_UNTIL,  # when the last of them arrives
+    C_QUIET,  # a load of L1 that starts from then on waits for no line and no page walk
+    C_PENDING,  # instructions not yet dispatched: they go with the next access
     C_DISPATCH,  # clock of the front end
     C_RETIRE,  # clock of in-order retirement; the CPU's time
-    C_WIDTH,  # ticks per instruction at full width
-    C_INSTRUCTIONS,
-    C_NEXT_BLOCK,  # instruction number at which the next ROB block begins
-    C_ROB,  # raw address of the ring of retirement clocks, one per block
-    C_ROB_BLOCKS,
-    C_BLOCK,  # index of the current block in the ring
+    C_INSTRUCTIONS,  # dispatched so far
+    C_NOTES,  # raw address of the notes of retirement (`cgsim.core.rob`)
+    C_ROB_ENTRIES,
     C_FRONT_CAUSE,  # why the front end was last held back
     C_ACCESSES,
     C_STORES,  # stores so far
@@ -103,8 +108,8 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_STORE_ENTRIES,
     C_STORE_INTERVAL,  # least ticks between two stores leaving the store buffer
     C_DRAIN,  # when the youngest store has left the store buffer
-    C_FORWARD,  # raw address of the table of recent stores: (word, ticks, instruction)
-    C_LAST_STORE,  # instruction number of the last store
+    C_FORWARD,  # raw address of the table of recent stores: (word, ticks, instruction, unused)
+    C_STORED,  # instruction number up to which all stores have certainly left the store buffer
     C_FILLS,  # raw address of the ring of line-fill buffers' completion clocks
     C_FILL_ENTRIES,
     C_FILL,  # L1 misses so far
@@ -123,18 +128,17 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_PAUSED,  # ticks of the retirement clock that other code took
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,
-) = (*range(53), 53 + len(CAUSES) - 1)
+) = (*range(60), 60 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
-ENTRY_POINTS = ("read", "modify", "store", "work", "branch", "pause", "touch", "miss")
-(E_READ, E_MODIFY, E_STORE, E_WORK, E_BRANCH, E_PAUSE, E_TOUCH, E_MISS) = range(
+ENTRY_POINTS = ("read", "modify", "store", "mispredict", "translate", "settle", "pause", "touch", "miss")
+(E_READ, E_MODIFY, E_STORE, E_MISPREDICT, E_TRANSLATE, E_SETTLE, E_PAUSE, E_TOUCH, E_MISS) = range(
     CPU_FIELDS, CPU_FIELDS + len(ENTRY_POINTS)
 )
 CPU_WORDS = CPU_FIELDS + len(ENTRY_POINTS)
 
-ROB_BLOCK = 16  # instructions per entry of the ROB ring
 FORWARD_ENTRIES = 64
-FORWARD_FIELDS = 3
+FORWARD_FIELDS = 4
 FLIGHT_ENTRIES = 64
 FORWARD_REACH = 256  # instructions after which a store has certainly left the store buffer
 

@@ -13,7 +13,7 @@ CALL_CYCLES = 3
 _CALL_TICKS = CALL_CYCLES * TICKS
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def redirect(space, ticks):
     """The front end stands still for `ticks`; what is in the window goes on."""
     pace(space, 0)

@@ -21,6 +21,10 @@ if JIT_DISABLED:
         """Write the int64 at index `field` of the block at raw address `block`."""
         poke_i64(block + 8 * field, value)
 
+    def fixed(block, field):
+        """`get` of a field that no compiled code writes."""
+        return peek_i64(block + 8 * field)
+
     def add(block, field, amount):
         """Add to the int64 at index `field` of the block at raw address `block`."""
         poke_i64(block + 8 * field, peek_i64(block + 8 * field) + amount)
@@ -37,6 +41,17 @@ else:
 
         def codegen(context, builder, signature, arguments):
             return builder.load(_pointer(builder, *arguments))
+
+        return types.int64(types.int64, types.int64), codegen
+
+    @intrinsic
+    def fixed(typingctx, block, field):
+        """`get` of a field that no compiled code writes: read once, however often it is used."""
+
+        def codegen(context, builder, signature, arguments):
+            value = builder.load(_pointer(builder, *arguments))
+            value.set_metadata("invariant.load", builder.module.add_metadata([]))
+            return value
 
         return types.int64(types.int64, types.int64), codegen
 

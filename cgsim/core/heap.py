@@ -232,7 +232,7 @@ class Heap:
         return cache, number, slab, offset
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _cache(space, cache):
     return space.heap + 8 * (HEADER + cache * CACHE_FIELDS)
 

@@ -46,6 +46,7 @@ from cgsim.core.blocks import (
     K_INCLUSION,
     K_INTERVAL,
     K_LATENCY,
+    K_LIST,
     K_MASK,
     K_MISSES,
     K_ROW_BYTES,
@@ -87,8 +88,9 @@ from cgsim.core.blocks import (
     X_TICKS,
     X_TLB_MISSES,
 )
-from cgsim.core.fields import add, get, put
+from cgsim.core.fields import add, fixed, get, put
 from cgsim.core.jit import njit
+from cgsim.core.lru_list import touch as touch_list
 from cgsim.core.raw import call_i64_5, peek_u32, poke_u32
 from cgsim.core.recency import (
     DIRTY,
@@ -106,70 +108,75 @@ PAGE_4K, PAGE_2M, PAGE_1G = range(3)
 _CAUSE_BITS = 4
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def row_of(level, name):
     """Raw address of the set of a cache or TLB level that a line or page maps to."""
-    fold = get(level, K_FOLD)
+    fold = fixed(level, K_FOLD)
     mixed = name if fold == 0 else name ^ name >> fold ^ name >> 2 * fold
-    mask = get(level, K_MASK)
-    index = mixed & mask if mask >= 0 else mixed % get(level, K_SETS)
-    return get(level, K_ROWS) + index * get(level, K_ROW_BYTES)
+    mask = fixed(level, K_MASK)
+    index = mixed & mask if mask >= 0 else mixed % fixed(level, K_SETS)
+    return fixed(level, K_ROWS) + index * fixed(level, K_ROW_BYTES)
 
 
 # --- TLB -----------------------------------------------------------------------------------------
 
 
+@njit(forceinline=True)
+def _touch_page(level, number, name):
+    """Make a page the most recent one of its set; True if it was there."""
+    if fixed(level, K_LIST) != 0:
+        return touch_list(fixed(level, K_LIST), name)
+    row = row_of(level, number)
+    way = find(row, fixed(level, K_WAYS), name)
+    if way >= 0:
+        to_front(row, fixed(level, K_WAYS), way, name)
+        return True
+    insert(row, fixed(level, K_WAYS), name)
+    return False
+
+
 @njit
 def translate(cpu, address):
     """Extra ticks that the address' translation takes; 0 for a hit in the first level."""
-    if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE) or get(cpu, C_TLB_1) == 0:
+    if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE) or fixed(cpu, C_TLB_1) == 0:
         return 0
-    system = get(cpu, C_SYSTEM)
-    entry = get(get(system, S_PAGE_MAP), address >> 12)
+    system = fixed(cpu, C_SYSTEM)
+    entry = get(fixed(system, S_PAGE_MAP), address >> 12)
     size = entry & 3
-    shift = 12 if size == PAGE_4K else (get(system, S_HUGE_SHIFT) if size == PAGE_2M else 30)
+    shift = 12 if size == PAGE_4K else (fixed(system, S_HUGE_SHIFT) if size == PAGE_2M else 30)
     put(cpu, C_LAST_SHIFT, shift)
     put(cpu, C_LAST_PAGE, address >> shift)
     # the page size is part of the name: a 4 KiB and a 2 MiB page may share a number
     number = (address >> shift) + 1
     name = number << 2 | size
-    first = get(cpu, C_TLB_1 + size)
-    row = row_of(first, number)
-    way = find(row, get(first, K_WAYS), name)
-    if way >= 0:
-        to_front(row, get(first, K_WAYS), way, name)
+    first = fixed(cpu, C_TLB_1 + size)
+    if _touch_page(first, number, name):
         return 0
     add(first, K_MISSES, 1)
-    insert(row, get(first, K_WAYS), name)
-    walk = get(cpu, C_WALK + size)
+    walk = fixed(cpu, C_WALK + size)
     extra = walk
-    second = get(cpu, C_TLB_2)
-    if second != 0 and (size != PAGE_1G or get(system, S_GIANT_IN_TLB_2) != 0):
-        extra = get(second, K_LATENCY)
-        row = row_of(second, number)
-        way = find(row, get(second, K_WAYS), name)
-        if way >= 0:
-            to_front(row, get(second, K_WAYS), way, name)
-        else:
+    second = fixed(cpu, C_TLB_2)
+    if second != 0 and (size != PAGE_1G or fixed(system, S_GIANT_IN_TLB_2) != 0):
+        extra = fixed(second, K_LATENCY)
+        if not _touch_page(second, number, name):
             add(second, K_MISSES, 1)
-            insert(row, get(second, K_WAYS), name)
             extra += walk
     add(_struct_stats(cpu, entry), X_TLB_MISSES, 1)
     return extra
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _struct_stats(cpu, page_entry):
     number = page_entry >> 16 & 0xFFFF
-    return get(get(cpu, C_SYSTEM), S_STRUCT_STATS) + 8 * STRUCT_STATS * number
+    return fixed(fixed(cpu, C_SYSTEM), S_STRUCT_STATS) + 8 * STRUCT_STATS * number
 
 
 # --- directory -----------------------------------------------------------------------------------
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _record(system, line):
-    return get(system, S_DIRECTORY) + 8 * get(system, S_RECORD_WORDS) * line
+    return fixed(system, S_DIRECTORY) + 8 * fixed(system, S_RECORD_WORDS) * line
 
 
 @njit
@@ -177,17 +184,17 @@ def _drop_copies(system, line, keeper):
     """Remove a line from the private levels of every core but `keeper`; True if one was dirty."""
     record = _record(system, line)
     dirty = False
-    levels = get(system, S_LEVELS)
-    for word in range((get(system, S_CORES) + 61) // 62):
+    levels = fixed(system, S_LEVELS)
+    for word in range((fixed(system, S_CORES) + 61) // 62):
         sharers = get(record, D_SHARERS + word)
         core = 62 * word
         while sharers != 0:
             if sharers & 1 and core != keeper:
-                other = get(get(system, S_CORE_CPU), core)
+                other = get(fixed(system, S_CORE_CPU), core)
                 present = False
                 for level in range(levels - 1):
-                    cache = get(other, C_LEVELS + level)
-                    gone = remove(row_of(cache, line), get(cache, K_WAYS), line)
+                    cache = fixed(other, C_LEVELS + level)
+                    gone = remove(row_of(cache, line), fixed(cache, K_WAYS), line)
                     if gone != 0:
                         present = True
                         dirty = dirty or gone & DIRTY != 0
@@ -202,12 +209,12 @@ def _drop_copies(system, line, keeper):
 @njit
 def _downgrade(system, owner, line):
     """Take the right to write from a core that keeps its copy; True if it was dirty."""
-    other = get(get(system, S_CORE_CPU), owner)
+    other = get(fixed(system, S_CORE_CPU), owner)
     dirty = False
-    for level in range(get(system, S_LEVELS) - 1):
-        cache = get(other, C_LEVELS + level)
+    for level in range(fixed(system, S_LEVELS) - 1):
+        cache = fixed(other, C_LEVELS + level)
         row = row_of(cache, line)
-        way = find(row, get(cache, K_WAYS), line)
+        way = find(row, fixed(cache, K_WAYS), line)
         if way >= 0:
             entry = peek_u32(row + 4 * way)
             dirty = dirty or entry & DIRTY != 0
@@ -220,8 +227,8 @@ def _farthest_sharer(system, line, core):
     """Ticks to reach the farthest other core that may hold a copy; 0 if there is none."""
     record = _record(system, line)
     ticks = 0
-    cores = get(system, S_CORES)
-    row = get(system, S_INVALIDATE) + 8 * core * cores
+    cores = fixed(system, S_CORES)
+    row = fixed(system, S_INVALIDATE) + 8 * core * cores
     for word in range((cores + 61) // 62):
         sharers = get(record, D_SHARERS + word)
         other = 62 * word
@@ -233,7 +240,7 @@ def _farthest_sharer(system, line, core):
     return ticks
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _note_sharer(record, core):
     word = core // 62
     put(record, D_SHARERS + word, get(record, D_SHARERS + word) | 1 << (core - 62 * word))
@@ -242,8 +249,8 @@ def _note_sharer(record, core):
 @njit
 def upgrade(cpu, line, start):
     """Get the right to write a line this core holds shared; returns the ticks that takes."""
-    system = get(cpu, C_SYSTEM)
-    core = get(cpu, C_CORE)
+    system = fixed(cpu, C_SYSTEM)
+    core = fixed(cpu, C_CORE)
     record = _record(system, line)
     if get(record, D_OWNER) == core + 1:
         return 0
@@ -258,10 +265,10 @@ def upgrade(cpu, line, start):
     return wait + ticks
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def tenure_of(cpu, line):
     """Raw address of the entry for a line in the table of the CPU's core."""
-    return get(cpu, C_TENURE) + 8 * TENURE_FIELDS * (line & (TENURE_ENTRIES - 1))
+    return fixed(cpu, C_TENURE) + 8 * TENURE_FIELDS * (line & (TENURE_ENTRIES - 1))
 
 
 @njit
@@ -275,7 +282,7 @@ def tenured(cpu, line, writes, start):
         return -1
     begin = max(start, get(entry, T_READY))
     if writes:
-        begin = max(begin, get(cpu, C_DRAIN) + get(cpu, C_STORE_INTERVAL))
+        begin = max(begin, get(cpu, C_DRAIN) + fixed(cpu, C_STORE_INTERVAL))
     if begin > get(entry, T_UNTIL):
         return -1
     return max(get(entry, T_READY) - start, 0)
@@ -284,16 +291,16 @@ def tenured(cpu, line, writes, start):
 @njit
 def _queue(cpu, line, owner, start):
     """Ticks from start until a line arrives that another core owns and others may wait for."""
-    system = get(cpu, C_SYSTEM)
-    core = get(cpu, C_CORE)
+    system = fixed(cpu, C_SYSTEM)
+    core = fixed(cpu, C_CORE)
     record = _record(system, line)
-    transfer = get(get(system, S_TRANSFER) + 8 * core * get(system, S_CORES), owner)
+    transfer = get(fixed(system, S_TRANSFER) + 8 * core * fixed(system, S_CORES), owner)
     own = tenure_of(cpu, line)
     request = max(start, get(own, T_UNTIL)) if get(own, T_LINE) == line else start
     busy = get(record, D_BUSY)
     arrival = max(busy, request) + transfer
     put(record, D_BUSY, arrival)
-    lost = tenure_of(get(get(system, S_CORE_CPU), owner), line)
+    lost = tenure_of(get(fixed(system, S_CORE_CPU), owner), line)
     put(lost, T_LINE, line)
     put(lost, T_READY, busy)
     put(lost, T_UNTIL, arrival - transfer + transfer // 4)
@@ -304,8 +311,8 @@ def _queue(cpu, line, owner, start):
 @njit
 def _from_other_core(cpu, line, writes, start):
     """What coherence costs a miss of the private levels: (ticks, from another core?, dirty?)."""
-    system = get(cpu, C_SYSTEM)
-    core = get(cpu, C_CORE)
+    system = fixed(cpu, C_SYSTEM)
+    core = fixed(cpu, C_CORE)
     record = _record(system, line)
     owner = get(record, D_OWNER) - 1
     ticks = 0
@@ -332,14 +339,14 @@ def _from_other_core(cpu, line, writes, start):
 @njit
 def _grant(cpu, line, writes):
     """State bits with which the line enters the private levels; notes the owner."""
-    system = get(cpu, C_SYSTEM)
-    if get(system, S_DIRECTORY) == 0:
+    system = fixed(cpu, C_SYSTEM)
+    if fixed(system, S_DIRECTORY) == 0:
         return OWNED
-    core = get(cpu, C_CORE)
+    core = fixed(cpu, C_CORE)
     record = _record(system, line)
     alone = True
     if not writes:
-        for word in range((get(system, S_CORES) + 61) // 62):
+        for word in range((fixed(system, S_CORES) + 61) // 62):
             own = 1 << (core - 62 * word) if core // 62 == word else 0
             if get(record, D_SHARERS + word) & ~own != 0:
                 alone = False
@@ -355,15 +362,15 @@ def _grant(cpu, line, writes):
 @njit
 def _back_invalidate(cpu, line):
     """An inclusive last level lost a line: it leaves the private levels above. True if dirty."""
-    system = get(cpu, C_SYSTEM)
-    if get(system, S_DIRECTORY) != 0:
+    system = fixed(cpu, C_SYSTEM)
+    if fixed(system, S_DIRECTORY) != 0:
         dirty = _drop_copies(system, line, -1)
         put(_record(system, line), D_OWNER, 0)
         return dirty
     dirty = False
-    for level in range(get(system, S_LEVELS) - 1):
-        cache = get(cpu, C_LEVELS + level)
-        gone = remove(row_of(cache, line), get(cache, K_WAYS), line)
+    for level in range(fixed(system, S_LEVELS) - 1):
+        cache = fixed(cpu, C_LEVELS + level)
+        gone = remove(row_of(cache, line), fixed(cache, K_WAYS), line)
         dirty = dirty or gone & DIRTY != 0
     return dirty
 
@@ -371,37 +378,37 @@ def _back_invalidate(cpu, line):
 @njit
 def _fill_last(cpu, level, entry):
     """Put a line into the last level; its victim goes to memory."""
-    cache = get(cpu, C_LEVELS + level)
-    victim = insert(row_of(cache, entry & NAME_MASK), get(cache, K_WAYS), entry)
+    cache = fixed(cpu, C_LEVELS + level)
+    victim = insert(row_of(cache, entry & NAME_MASK), fixed(cache, K_WAYS), entry)
     if victim == 0:
         return
     dirty = victim & DIRTY != 0
-    if get(cache, K_INCLUSION) == INCLUSIVE:
+    if fixed(cache, K_INCLUSION) == INCLUSIVE:
         dirty = _back_invalidate(cpu, victim & NAME_MASK) or dirty
     if dirty:
-        add(get(cpu, C_SYSTEM), S_WRITEBACKS, 1)
+        add(fixed(cpu, C_SYSTEM), S_WRITEBACKS, 1)
 
 
 @njit
 def _write_back(cpu, level, victim):
     """A line fell out of private level `level - 1`: what of it reaches `level` and below."""
-    last = get(get(cpu, C_SYSTEM), S_LEVELS) - 1
+    last = fixed(fixed(cpu, C_SYSTEM), S_LEVELS) - 1
     while True:
         name = victim & NAME_MASK
-        cache = get(cpu, C_LEVELS + level)
-        is_victim_cache = level == last and get(cache, K_INCLUSION) == VICTIM
+        cache = fixed(cpu, C_LEVELS + level)
+        is_victim_cache = level == last and fixed(cache, K_INCLUSION) == VICTIM
         if victim & DIRTY == 0 and not is_victim_cache:
             return
         row = row_of(cache, name)
-        way = find(row, get(cache, K_WAYS), name)
+        way = find(row, fixed(cache, K_WAYS), name)
         if way >= 0:
             entry = peek_u32(row + 4 * way) | victim & STATE_MASK
-            to_front(row, get(cache, K_WAYS), way, entry)
+            to_front(row, fixed(cache, K_WAYS), way, entry)
             return
         if level == last:
             _fill_last(cpu, level, name | victim & DIRTY)
             return
-        victim = insert(row, get(cache, K_WAYS), victim)
+        victim = insert(row, fixed(cache, K_WAYS), victim)
         if victim == 0:
             return
         level += 1
@@ -411,8 +418,8 @@ def _write_back(cpu, level, victim):
 def _fill_private(cpu, upto, entry):
     """Put a line into private levels `upto` .. 0 (L1 last), with what falls out of each."""
     for level in range(upto, -1, -1):
-        cache = get(cpu, C_LEVELS + level)
-        victim = insert(row_of(cache, entry & NAME_MASK), get(cache, K_WAYS), entry)
+        cache = fixed(cpu, C_LEVELS + level)
+        victim = insert(row_of(cache, entry & NAME_MASK), fixed(cache, K_WAYS), entry)
         if victim != 0:
             _write_back(cpu, level + 1, victim)
         entry &= ~DIRTY  # one copy carries the dirty data
@@ -424,24 +431,24 @@ def _prefetch_next(cpu, line):
     following = line + 1
     if following & 63 == 0:
         return
-    system = get(cpu, C_SYSTEM)
-    last = get(system, S_LEVELS) - 1
-    if last < 2 or get(system, S_DIRECTORY) != 0:
+    system = fixed(cpu, C_SYSTEM)
+    last = fixed(system, S_LEVELS) - 1
+    if last < 2 or fixed(system, S_DIRECTORY) != 0:
         return
-    cache = get(cpu, C_LEVELS + 1)
+    cache = fixed(cpu, C_LEVELS + 1)
     row = row_of(cache, following)
-    if find(row, get(cache, K_WAYS), following) >= 0:
+    if find(row, fixed(cache, K_WAYS), following) >= 0:
         return
-    shared = get(cpu, C_LEVELS + last)
+    shared = fixed(cpu, C_LEVELS + last)
     shared_row = row_of(shared, following)
-    if find(shared_row, get(shared, K_WAYS), following) < 0 and get(shared, K_INCLUSION) != VICTIM:
+    if find(shared_row, fixed(shared, K_WAYS), following) < 0 and fixed(shared, K_INCLUSION) != VICTIM:
         _fill_last(cpu, last, following)
-    victim = insert(row, get(cache, K_WAYS), following | OWNED)
+    victim = insert(row, fixed(cache, K_WAYS), following | OWNED)
     if victim != 0:
         _write_back(cpu, 2, victim)
 
 
-@njit
+@njit(forceinline=True)
 def _paced(cpu, slot, interval, dispatch, start):
     """When a level that delivers one line per `interval` can deliver to this CPU."""
     ready = max(get(cpu, C_NEXT_LEVEL + slot), dispatch)
@@ -455,26 +462,26 @@ def miss(cpu, line, writes, dispatch, start):
 
     `dispatch`: clock of the front end, from which the levels' bandwidth is counted.
     """
-    system = get(cpu, C_SYSTEM)
-    last = get(system, S_LEVELS) - 1
-    page_entry = get(get(system, S_PAGE_MAP), line >> 6)
+    system = fixed(cpu, C_SYSTEM)
+    last = fixed(system, S_LEVELS) - 1
+    page_entry = get(fixed(system, S_PAGE_MAP), line >> 6)
     stats = _struct_stats(cpu, page_entry)
     add(stats, X_MISSES, 1)
     state = OWNED
-    coherent = get(system, S_DIRECTORY) != 0
+    coherent = fixed(system, S_DIRECTORY) != 0
     # private levels below L1
     for level in range(1, last):
-        cache = get(cpu, C_LEVELS + level)
+        cache = fixed(cpu, C_LEVELS + level)
         row = row_of(cache, line)
-        way = find(row, get(cache, K_WAYS), line)
+        way = find(row, fixed(cache, K_WAYS), line)
         if way >= 0:
             entry = peek_u32(row + 4 * way)
             # the right to write and the dirty data move up with the line
-            to_front(row, get(cache, K_WAYS), way, entry & ~DIRTY)
+            to_front(row, fixed(cache, K_WAYS), way, entry & ~DIRTY)
             add(cache, K_HITS, 1)
-            begin = _paced(cpu, level, get(cache, K_INTERVAL), dispatch, start)
+            begin = _paced(cpu, level, fixed(cache, K_INTERVAL), dispatch, start)
             _fill_private(cpu, level - 1, entry)
-            ticks = begin - start + get(cache, K_LATENCY)
+            ticks = begin - start + fixed(cache, K_LATENCY)
             add(stats, X_MISSES + level, 1)
             add(stats, X_TICKS, ticks)
             return ticks << _CAUSE_BITS | (LEVEL_1 + level)
@@ -487,18 +494,18 @@ def miss(cpu, line, writes, dispatch, start):
         state = _grant(cpu, line, writes)
     cause = COHERENCE
     ticks = coherence_ticks
-    shared = get(cpu, C_LEVELS + last)
-    inclusion = get(shared, K_INCLUSION)
+    shared = fixed(cpu, C_LEVELS + last)
+    inclusion = fixed(shared, K_INCLUSION)
     row = row_of(shared, line)
-    way = find(row, get(shared, K_WAYS), line)
+    way = find(row, fixed(shared, K_WAYS), line)
     if way >= 0:
         add(shared, K_HITS, 1)
         entry = peek_u32(row + 4 * way)
         if inclusion == VICTIM and not coherent:
-            remove(row, get(shared, K_WAYS), line)
+            remove(row, fixed(shared, K_WAYS), line)
             state |= entry & DIRTY
         else:
-            to_front(row, get(shared, K_WAYS), way, entry)
+            to_front(row, fixed(shared, K_WAYS), way, entry)
     else:
         add(shared, K_MISSES, 1)
         if inclusion != VICTIM:
@@ -507,15 +514,15 @@ def miss(cpu, line, writes, dispatch, start):
         add(stats, X_COHERENCE, 1)
     else:
         if way >= 0:
-            begin = _paced(cpu, last, get(shared, K_INTERVAL), dispatch, start)
-            served = begin - start + get(shared, K_LATENCY)
+            begin = _paced(cpu, last, fixed(shared, K_INTERVAL), dispatch, start)
+            served = begin - start + fixed(shared, K_LATENCY)
             level_cause = LEVEL_1 + last
             add(stats, X_MISSES + last, 1)
         else:
-            begin = _paced(cpu, MAX_LEVELS, get(system, S_MEMORY_INTERVAL), dispatch, start)
+            begin = _paced(cpu, MAX_LEVELS, fixed(system, S_MEMORY_INTERVAL), dispatch, start)
             home = page_entry >> 8 & 0xFF
-            node = get(cpu, C_NODE)
-            served = begin - start + get(get(system, S_MEMORY), node * get(system, S_NODES) + home)
+            node = fixed(cpu, C_NODE)
+            served = begin - start + get(fixed(system, S_MEMORY), node * fixed(system, S_NODES) + home)
             level_cause = MEMORY
             add(stats, X_MEMORY, 1)
         if served >= ticks:
@@ -524,16 +531,16 @@ def miss(cpu, line, writes, dispatch, start):
         else:
             add(stats, X_COHERENCE, 1)
     _fill_private(cpu, last - 1, line | state)
-    if get(system, S_PREFETCH) != 0:
+    if fixed(system, S_PREFETCH) != 0:
         _prefetch_next(cpu, line)
     add(stats, X_TICKS, ticks)
     return ticks << _CAUSE_BITS | cause
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def bring_in(cpu, line, writes, dispatch, start):
     """`miss`, called through its address: it is compiled once, not into each caller."""
-    return call_i64_5(get(cpu, E_MISS), cpu, line, 1 if writes else 0, dispatch, start)
+    return call_i64_5(fixed(cpu, E_MISS), cpu, line, 1 if writes else 0, dispatch, start)
 
 
 @njit
@@ -541,12 +548,12 @@ def touch(cpu, address, writes):
     """An access of background code: it moves lines and pages, and takes no time here."""
     translate(cpu, address)
     line = address >> LINE_SHIFT
-    level = get(cpu, C_LEVELS)
+    level = fixed(cpu, C_LEVELS)
     row = row_of(level, line)
-    way = find(row, get(level, K_WAYS), line)
+    way = find(row, fixed(level, K_WAYS), line)
     now = get(cpu, C_RETIRE)
     if way >= 0:
-        to_front(row, get(level, K_WAYS), way, peek_u32(row + 4 * way))
+        to_front(row, fixed(level, K_WAYS), way, peek_u32(row + 4 * way))
     else:
         add(level, K_MISSES, 1)
         bring_in(cpu, line, writes, now, now)

@@ -27,7 +27,7 @@ def njit(function=None, **options):
     if function is None:
         return lambda inner: njit(inner, **options)
     dispatcher = numba.njit(**options)(function)
-    if JIT_DISABLED or options.get("inline", "never") != "never":
+    if JIT_DISABLED:
         return dispatcher
     resolve = dispatcher.get_call_template
 

@@ -11,7 +11,7 @@ prediction", JILP 8 (2006). Real predictors are larger; the history lengths here
 import numpy as np
 
 from cgsim.core.blocks import C_HISTORY, C_PREDICTOR
-from cgsim.core.fields import get, put
+from cgsim.core.fields import fixed, get, put
 from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.core.raw import peek_u16, poke_u16
 
@@ -24,6 +24,11 @@ _TAG_MASK = (1 << _TAG_BITS) - 1
 _COUNTER_SHIFT = _TAG_BITS
 _USEFUL_SHIFT = _TAG_BITS + 3
 _WEAK_TAKEN, _WEAK_NOT = 4, 3
+# an entry of the bimodal table: its counter, whether the branch was seen, whether a tagged table
+# may have an entry for it too
+_SEEN, _ALLOCATED = 4, 8
+_STRONG_NOT, _STRONG_TAKEN = _SEEN, _SEEN | 3
+_SHORT, _MIDDLE = 0xFF, 0xFFFFFF  # the last 8 and 24 branches; the longest history is 64
 
 _SITE_MIX, _HISTORY_MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 
@@ -35,85 +40,91 @@ if JIT_DISABLED:
 
 else:
 
-    @njit(inline="always")
+    @njit(forceinline=True)
     def _hash(site, history, table):
         z = np.uint64((site << 3) + table) * np.uint64(_SITE_MIX) ^ np.uint64(history)
         return np.int64((z * np.uint64(_HISTORY_MIX)) >> np.uint64(34))
 
 
-@njit(inline="always")
-def _recent(history, table):
-    """The part of the history that a tagged table sees: 8, 24, 64 branches."""
-    if table == 3:
-        return history
-    return history & (0xFFFFFF if table == 2 else 0xFF)
-
-
-@njit(inline="always")
-def _entry_address(tables, table, mixed):
-    return tables + 2 * ((table << TABLE_BITS) + (mixed & _INDEX_MASK))
-
-
-@njit(inline="always")
-def _matches(entry, mixed):
-    return entry != 0 and (entry ^ mixed >> TABLE_BITS) & _TAG_MASK == 0
-
-
 @njit
-def _bump(counter, taken, top):
-    if taken:
-        return min(counter + 1, top)
-    return max(counter - 1, 0)
+def _where(site, history, table):
+    """(Byte offset of the entry of a table that a branch maps to, its tag)."""
+    mixed = _hash(site, history, table)
+    return 2 * ((table << TABLE_BITS) + (mixed & _INDEX_MASK)), mixed >> TABLE_BITS & _TAG_MASK
 
 
-@njit
+@njit(forceinline=True)
 def predict_and_train(cpu, site, taken):
-    """True if the branch at `site` was predicted right; learns its outcome."""
-    tables = get(cpu, C_PREDICTOR)
+    """True if the branch at `site` was predicted right; learns its outcome.
+
+    A branch that the bimodal table has always served needs no other table.
+    """
+    tables = fixed(cpu, C_PREDICTOR)
     history = get(cpu, C_HISTORY)
-    put(cpu, C_HISTORY, history << 1 | (1 if taken else 0))
+    outcome = 1 if taken else 0
+    put(cpu, C_HISTORY, history << 1 | outcome)
+    where = tables + _where(site, 0, 0)[0]
+    entry = peek_u16(where)
+    # strongly so, and no tagged table has an entry for it
+    if entry == (_STRONG_TAKEN if taken else _STRONG_NOT):
+        return True
+    return _train(tables, site, history, outcome, where, entry) != 0
 
-    provider = 0
-    where = 0
-    entry = 0
-    for table in range(TABLES, 0, -1):
-        mixed = _hash(site, _recent(history, table), table)
-        where = _entry_address(tables, table, mixed)
-        entry = peek_u16(where)
-        if _matches(entry, mixed):
-            provider = table
-            break
-    if provider == 0:
-        where = _entry_address(tables, 0, _hash(site, 0, 0))
-        entry = peek_u16(where)
-        prediction = entry >= 2
-    else:
-        prediction = entry >> _COUNTER_SHIFT & 7 >= _WEAK_TAKEN
 
-    right = prediction == taken
-    if provider == 0:
-        poke_u16(where, _bump(entry, taken, 3))
-    else:
-        counter = _bump(entry >> _COUNTER_SHIFT & 7, taken, 7)
-        useful = entry >> _USEFUL_SHIFT & 3
-        useful = min(useful + 1, 3) if right else max(useful - 1, 0)
-        tag = entry & _TAG_MASK
-        poke_u16(where, tag | counter << _COUNTER_SHIFT | useful << _USEFUL_SHIFT)
-    if not right and provider < TABLES:
-        _allocate(tables, site, history, provider, taken)
+@njit
+def _train(tables, site, history, outcome, where, entry_0):
+    """`predict_and_train` with all tables; 1 if the prediction was right.
+
+    The choice is made by selection: which table provides is as random to the host as the branches
+    are, and the host's own mispredicts would cost more than the reads.
+    """
+    if entry_0 == 0:
+        # never seen: predicted not taken, and no sign yet of a pattern worth a tagged entry
+        poke_u16(where, _SEEN | (3 if outcome != 0 else 0))
+        return 1 - outcome
+    at_1, tag_1 = _where(site, history & _SHORT, 1)
+    at_2, tag_2 = _where(site, history & _MIDDLE, 2)
+    at_3, tag_3 = _where(site, history, 3)
+    entry_1 = peek_u16(tables + at_1)
+    entry_2 = peek_u16(tables + at_2)
+    entry_3 = peek_u16(tables + at_3)
+    match_1 = (entry_1 & _TAG_MASK == tag_1) & (entry_1 != 0)
+    match_2 = (entry_2 & _TAG_MASK == tag_2) & (entry_2 != 0)
+    match_3 = (entry_3 & _TAG_MASK == tag_3) & (entry_3 != 0)
+
+    entry = entry_3 if match_3 else (entry_2 if match_2 else entry_1)
+    tagged = match_1 | match_2 | match_3
+    entry = entry if tagged else entry_0
+    at = at_3 if match_3 else (at_2 if match_2 else at_1)
+    at = tables + at if tagged else where
+    provider = 3 if match_3 else (2 if match_2 else (1 if match_1 else 0))
+    counter = entry >> _COUNTER_SHIFT & 7 if tagged else entry & 3
+    prediction = 1 if counter >= (_WEAK_TAKEN if tagged else 2) else 0
+    right = 1 if prediction == outcome else 0
+
+    counter = min(max(counter + 2 * outcome - 1, 0), 7 if tagged else 3)
+    useful = min(max((entry >> _USEFUL_SHIFT & 3) + 2 * right - 1, 0), 3)
+    trained = entry & _TAG_MASK | counter << _COUNTER_SHIFT | useful << _USEFUL_SHIFT
+    poke_u16(at, trained if tagged else entry & ~3 | counter)
+    if right == 0 and provider < TABLES:
+        poke_u16(where, peek_u16(where) | _ALLOCATED)
+        _allocate(tables, site, history, provider, outcome)
     return right
 
 
 @njit
-def _allocate(tables, site, history, provider, taken):
+def _allocate(tables, site, history, provider, outcome):
     """After a mispredict, try a longer history: take the first entry that is not useful."""
     for table in range(provider + 1, TABLES + 1):
-        mixed = _hash(site, _recent(history, table), table)
-        at = _entry_address(tables, table, mixed)
+        recent = history
+        if table < TABLES:
+            recent &= _SHORT if table == 1 else _MIDDLE
+        at, tag = _where(site, recent, table)
+        at += tables
         entry = peek_u16(at)
         useful = entry >> _USEFUL_SHIFT & 3
         if useful == 0:
-            counter = _WEAK_TAKEN if taken else _WEAK_NOT
-            poke_u16(at, mixed >> TABLE_BITS & _TAG_MASK | counter << _COUNTER_SHIFT)
+            counter = _WEAK_TAKEN if outcome != 0 else _WEAK_NOT
+            poke_u16(at, tag | counter << _COUNTER_SHIFT)
             return
         poke_u16(at, entry - (1 << _USEFUL_SHIFT))

@@ -132,7 +132,7 @@ else:
     _find_32, _front_32, _close_32 = _vector(32)
     _find_128, _front_128, _close_128 = _vector(128)
 
-    @njit
+    @njit(forceinline=True)
     def find(row, ways, name):
         """The way that holds `name` in the set at raw address `row`, -1 if none does."""
         if ways <= 16:
@@ -143,7 +143,7 @@ else:
             return _find_128(row, name)
         return _find_walking(row, ways, name)
 
-    @njit
+    @njit(forceinline=True)
     def to_front(row, ways, way, entry):
         """Make `entry` the most recent one; what stood before `way` moves back by one."""
         if ways <= 16:

@@ -9,6 +9,8 @@ space      a primitive                             a token
 `Traced`   also records it (`cgsim.core.traced`)   the set of accesses it depends on
 `Timed`    also drives the machine                 the tick at which the value is
            (`cgsim.core.timed`)                    ready
+`Scout`    reads, writes nothing, and warms the    0
+           host's caches (`cgsim.core.scout`)
 =========  ======================================  ==================================
 
 Give and return a token with each value: `value, token = load(space, address, 8, token)`. The token
@@ -26,7 +28,7 @@ from typing import NamedTuple
 
 from numba.extending import overload
 
-from cgsim.core import timed, traced
+from cgsim.core import scout, timed, traced
 from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.core.raw import (
     peek_i64,
@@ -63,7 +65,21 @@ class Timed(NamedTuple):
     cpu: int
 
 
-@njit(inline="always")
+class Scout(NamedTuple):
+    """What `scout_of` makes of the timed reading: it looks ahead for the host's sake."""
+
+    mem: int
+    heap: int
+    cpu: int
+
+
+@njit(forceinline=True)
+def scout_of(space):
+    """The scout of a timed space."""
+    return Scout(space.mem, space.heap, space.cpu)
+
+
+@njit(forceinline=True)
 def peek(space, address, size):
     """The bare read of `size` (1, 2, 4, 8) bytes: for set-up and for answers, never timed."""
     where = space.mem + address
@@ -76,7 +92,7 @@ def peek(space, address, size):
     return peek_u8(where)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def poke(space, address, size, value):
     """The bare write of `size` (1, 2, 4, 8) bytes: for set-up, never timed."""
     where = space.mem + address
@@ -100,6 +116,30 @@ def _traced_load(space, address, size, token):
 
 def _timed_load(space, address, size, token):
     return peek(space, address, size), timed.load(space.cpu, address, token)
+
+
+def _scout_load(space, address, size, token):
+    scout.announce(space.cpu, address)
+    return peek(space, address, size), 0
+
+
+def _scout_store(space, address, size, value, token, value_token):
+    pass
+
+
+def _scout_add(space, address, size, amount, token):
+    scout.announce(space.cpu, address)
+    return peek(space, address, size) + amount, 0
+
+
+def _scout_atomic(space, address, size, amount, token):
+    scout.announce(space.cpu, address)
+    return peek(space, address, size), 0
+
+
+def _scout_exchange(space, address, size, expected, desired, token):
+    scout.announce(space.cpu, address)
+    return peek(space, address, size), 0
 
 
 def _native_store(space, address, size, value, token, value_token):
@@ -257,9 +297,17 @@ def _timed_now(space):
     return timed.now(space.cpu)
 
 
-def _primitive(native, traced_reading, timed_reading):
-    """Make the stub it decorates dispatch on the type of its first argument, the space."""
-    readings = {Native: native, Traced: traced_reading, Timed: timed_reading}
+def _primitive(native, traced_reading, timed_reading, scout_reading=None):
+    """Make the stub it decorates dispatch on the type of its first argument, the space.
+
+    The scout does what the native reading does, unless that writes.
+    """
+    readings = {
+        Native: native,
+        Traced: traced_reading,
+        Timed: timed_reading,
+        Scout: scout_reading or native,
+    }
 
     def decorate(stub):
         if JIT_DISABLED:
@@ -275,33 +323,33 @@ def _primitive(native, traced_reading, timed_reading):
 
         # numba compares the signature with the reading's
         setattr(resolve, "__signature__", inspect.signature(stub))  # noqa: B010
-        overload(stub)(resolve)
+        overload(stub, jit_options={"forceinline": True})(resolve)
         return stub
 
     return decorate
 
 
-@_primitive(_native_load, _traced_load, _timed_load)
+@_primitive(_native_load, _traced_load, _timed_load, _scout_load)
 def load(space, address, size, token):
     """Read `size` bytes; returns (value, token of the value)."""
 
 
-@_primitive(_native_store, _traced_store, _timed_store)
+@_primitive(_native_store, _traced_store, _timed_store, _scout_store)
 def store(space, address, size, value, token, value_token):
     """Write `size` bytes; `token` is the address' one, `value_token` the value's."""
 
 
-@_primitive(_native_add, _traced_add, _timed_add)
+@_primitive(_native_add, _traced_add, _timed_add, _scout_add)
 def add_in_place(space, address, size, amount, token):
     """One unlocked instruction that adds to memory; returns (new value, its token)."""
 
 
-@_primitive(_native_atomic, _traced_atomic, _timed_atomic)
+@_primitive(_native_atomic, _traced_atomic, _timed_atomic, _scout_atomic)
 def atomic_add(space, address, size, amount, token):
     """A locked add; returns (old value, its token)."""
 
 
-@_primitive(_native_exchange, _traced_exchange, _timed_exchange)
+@_primitive(_native_exchange, _traced_exchange, _timed_exchange, _scout_exchange)
 def compare_exchange(space, address, size, expected, desired, token):
     """A locked compare and exchange; returns (old value, its token)."""
 

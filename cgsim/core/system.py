@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from cgsim.core import blocks as b
-from cgsim.core import predictor
+from cgsim.core import predictor, rob
+from cgsim.core.lru_list import new_list
 from cgsim.core.memory import address_of, reserve
 from cgsim.core.recency import NAME_BITS, row_entries
-from cgsim.core.timed import entry_points
+from cgsim.core.timed import entry_points, now
 
 PRIVATE, CLUSTER, SOCKET = range(3)
 LINE_BYTES = 64
@@ -151,9 +152,6 @@ class System:
         system[b.S_RENAMED] = system[b.S_FORWARD] if renamed is None else ticks(renamed)
         system[b.S_SIBLING] = ticks(spec.sibling_cycles)
         system[b.S_FENCE] = ticks(spec.fence_cycles)
-        system[b.S_ALU] = ticks(spec.alu_cycles)
-        system[b.S_MULTIPLY] = ticks(spec.multiply_cycles)
-        system[b.S_INDEXED] = ticks(spec.indexed_cycles)
         system[b.S_HUGE_SHIFT] = 21
         if spec.tlb is not None:
             system[b.S_HUGE_SHIFT] = spec.tlb.huge_bytes.bit_length() - 1
@@ -189,6 +187,11 @@ class System:
             block[b.K_INCLUSION] = inclusion
             block[b.K_LEVEL] = level
             block[b.K_FOLD] = max((sets - 1).bit_length(), 1) if hashed else 0
+            if key[0] == "TLB1" and sets == 1:
+                # names are page numbers and sizes: hierarchy.translate
+                names = (self.heap.memory_bytes >> 12) + 2 << 2
+                block[b.K_LIST], keep = new_list(ways, names)
+                self._keep.append(keep)
             self._caches[key] = block
         return address_of(self._caches[key])
 
@@ -226,25 +229,41 @@ class System:
         block[b.C_LAST_PAGE] = -1
         block[b.C_FLIGHT] = address_of(self._array(b.FLIGHT_ENTRIES * 2))
         block[b.C_WIDTH] = round(b.TICKS / spec.width)
+        block[b.C_ALU] = ticks(spec.alu_cycles)
+        block[b.C_MULTIPLY] = ticks(spec.multiply_cycles)
+        block[b.C_INDEXED] = ticks(spec.indexed_cycles)
         siblings = spec.core_of_cpu.count(core)
         if siblings > 1:
             block[b.C_SLOTS] = self._shared("slots", core, 1)
         block[b.C_TENURE] = self._shared("tenure", core, b.TENURE_ENTRIES * b.TENURE_FIELDS)
         store_entries = max(spec.store_entries // siblings, 1)
-        block[b.C_NEXT_BLOCK] = b.ROB_BLOCK
         # hardware threads halve these buffers between them
-        block[b.C_ROB_BLOCKS] = max(spec.rob_entries // siblings // b.ROB_BLOCK, 1)
-        block[b.C_ROB] = address_of(self._array(block[b.C_ROB_BLOCKS]))
+        block[b.C_ROB_ENTRIES] = min(max(spec.rob_entries // siblings, 1), rob.MOST_ENTRIES)
+        block[b.C_NOTES] = address_of(self._array(rob.NOTES))
         block[b.C_STORE_ENTRIES] = store_entries
         block[b.C_STORE_INTERVAL] = ticks(spec.store_interval_cycles)
         block[b.C_STORE_RING] = address_of(self._array(store_entries))
-        block[b.C_LAST_STORE] = -b.FORWARD_REACH
         block[b.C_FORWARD] = address_of(self._array(b.FORWARD_ENTRIES * b.FORWARD_FIELDS))
         block[b.C_FILL_ENTRIES] = spec.fill_entries
         block[b.C_FILLS] = address_of(self._array(spec.fill_entries))
         block[b.C_PREDICTOR] = address_of(self._array(predictor.ENTRIES, np.uint16))
         block[b.CPU_FIELDS :] = entry_points()
+        self._shorten(block, siblings)
         return block
+
+    def _shorten(self, block, siblings):
+        """Let accesses take the short way where nothing stands in its way: see `timed.load`."""
+        first = self._caches[0, block[b.C_CORE]]
+        simple = first[b.K_MASK] >= 0 and first[b.K_FOLD] == 0 and first[b.K_ROW_BYTES] == 64
+        block[b.C_SLOW] = 0 if simple and siblings == 1 else -1
+        block[b.C_L1_ROWS] = first[b.K_ROWS]
+        block[b.C_L1_MASK] = first[b.K_MASK]
+        block[b.C_L1_LATENCY] = first[b.K_LATENCY]
+        block[b.C_L1_INTERVAL] = first[b.K_INTERVAL]
+        if self.spec.tlb is None:
+            # one page covers everything
+            block[b.C_LAST_SHIFT] = 62
+            block[b.C_LAST_PAGE] = 0
 
     def cpu(self, number=0):
         """Raw address of a CPU's block: what `Timed.cpu` takes."""
@@ -256,6 +275,7 @@ class System:
 
     def field(self, field, cpu=0):
         """A field of a CPU's block (`cgsim.core.blocks`), as int."""
+        now(self.cpu(cpu))
         return int(self._cpus[cpu][field])
 
     def system_field(self, field):
@@ -264,6 +284,7 @@ class System:
 
     def causes(self, cpu=0):
         """Ticks of the CPU's time by cause: int64[len(CAUSES)]; they add up to the time run."""
+        now(self.cpu(cpu))
         block = self._cpus[cpu]
         ticks = block[b.C_CAUSES : b.C_CAUSES + len(b.CAUSES)].copy()
         ticks[b.WORK] += block[b.C_RETIRE] - block[b.C_PAUSED] - ticks.sum()
@@ -274,6 +295,7 @@ class System:
 
         Hits and misses are per level as the CPU's lookups met them, shared levels included.
         """
+        now(self.cpu(cpu))
         block = self._cpus[cpu]
         counts = {
             "instructions": int(block[b.C_INSTRUCTIONS]),

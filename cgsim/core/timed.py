@@ -1,6 +1,11 @@
 """The timed reading: what the primitives of `cgsim.core.space` do to a CPU of the machine.
 
-The engine is compiled once and called through addresses that the CPU block holds, so that a
+Most accesses hit L1, lie on the page used last and meet no line, page walk or store in flight. They
+take a short way that is compiled into the design; it gives what the long way
+(`cgsim.core.window.read`) would. Instructions that touch nothing and branches that are predicted
+right only count; the next access dispatches and retires them.
+
+The engine proper is compiled once and called through addresses that the CPU block holds, so that a
 design's lookup compiles in a fraction of a second instead of taking the engine in.
 """
 
@@ -8,18 +13,48 @@ from numba import cfunc, int64
 
 from cgsim.core import hierarchy, window
 from cgsim.core.blocks import (
+    C_ACCESSES,
+    C_ALU,
+    C_BRANCHES,
+    C_CAUSES,
+    C_DISPATCH,
+    C_LAST_PAGE,
+    C_FORWARD,
+    C_FRONT_CAUSE,
+    C_INDEXED,
+    C_INSTRUCTIONS,
+    C_L1_INTERVAL,
+    C_L1_LATENCY,
+    C_L1_MASK,
+    C_L1_ROWS,
+    C_LAST_SHIFT,
+    C_MULTIPLY,
+    C_NEXT_LEVEL,
+    C_PACE,
+    C_PENDING,
+    C_QUIET,
     C_RETIRE,
-    E_BRANCH,
+    C_SLOW,
+    C_WIDTH,
+    E_MISPREDICT,
     E_MODIFY,
     E_PAUSE,
     E_READ,
+    E_SETTLE,
     E_STORE,
     E_TOUCH,
-    E_WORK,
+    E_TRANSLATE,
+    FORWARD_ENTRIES,
+    FORWARD_FIELDS,
+    LEVEL_1,
+    WORK,
 )
-from cgsim.core.fields import get
+from cgsim.core.fields import add, fixed, get, put
 from cgsim.core.jit import JIT_DISABLED, njit
-from cgsim.core.raw import call_i64_4, function_address
+from cgsim.core.predictor import predict_and_train
+from cgsim.core.raw import call_i64_4, function_address, peek_u32
+from cgsim.core.recency import find, to_front
+from cgsim.core.rob import enter, leave
 
 
 def _read(cpu, address, token, unused):
@@ -34,14 +69,19 @@ def _store(cpu, address, token, value_token):
     return window.write(cpu, address, window.WRITE, token, value_token)
 
 
-def _work(cpu, instructions, unused, unused_too):
-    window.work(cpu, instructions)
+def _mispredict(cpu, token, unused, unused_too):
+    window.mispredict(cpu, token)
     return 0
 
 
-def _branch(cpu, site, taken, token):
-    window.branch(cpu, site, taken != 0, token)
+def _translate(cpu, address, start, unused):
+    window.translated(cpu, address, start)
     return 0
+
+
+def _settle(cpu, unused, unused_too, unused_also):
+    window.settle(cpu)
+    return get(cpu, C_RETIRE)
 
 
 def _pause(cpu, ticks, fenced, history):
@@ -75,7 +115,7 @@ def entry_points():
     """Addresses of the engine's functions, in the order of `cgsim.core.blocks.ENTRY_POINTS`."""
     global _compiled
     if _compiled is None:
-        functions = (_read, _modify, _store, _work, _branch, _pause, _touch, _miss)
+        functions = (_read, _modify, _store, _mispredict, _translate, _settle, _pause, _touch, _miss)
         if JIT_DISABLED:
             _compiled = [(function, None) for function in functions]
         else:
@@ -83,73 +123,131 @@ def entry_points():
     return [function_address(function, compiled) for function, compiled in _compiled]
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def load(cpu, address, token):
     """A read; returns the tick at which its value is ready."""
-    return call_i64_4(get(cpu, E_READ), cpu, address, token, 0)
+    count = get(cpu, C_PENDING) + 1
+    number = get(cpu, C_INSTRUCTIONS) + count
+    slots = count * fixed(cpu, C_WIDTH)
+    dispatched = enter(cpu, number, get(cpu, C_DISPATCH) + slots)
+    port = max(get(cpu, C_NEXT_LEVEL), dispatched)
+    start = max(port, token)
+    if address >> get(cpu, C_LAST_SHIFT) != get(cpu, C_LAST_PAGE):
+        call_i64_4(fixed(cpu, E_TRANSLATE), cpu, address, max(dispatched, token), 0)
+    latency = fixed(cpu, C_L1_LATENCY)
+    line = address >> 6
+    row = fixed(cpu, C_L1_ROWS) + ((line & fixed(cpu, C_L1_MASK)) << 6)
+    way = find(row, 16, line)
+    word = address >> 3
+    recent = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & FORWARD_ENTRIES - 1)
+    # each term is nonzero or negative where the short way is closed; one branch for all of them
+    closed = (
+        min(start - get(cpu, C_QUIET), 0)
+        | min(way, 0)
+        | fixed(cpu, C_SLOW)
+        | (1 if get(recent, 0) == word else 0)
+    )
+    if closed != 0:
+        return call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
+    if way != 0:
+        to_front(row, 16, way, peek_u32(row + 4 * way))
+    put(cpu, C_PENDING, 0)
+    put(cpu, C_INSTRUCTIONS, number)
+    put(cpu, C_DISPATCH, dispatched)
+    put(cpu, C_NEXT_LEVEL, port + fixed(cpu, C_L1_INTERVAL))
+    add(cpu, C_ACCESSES, 1)
+    ready = start + latency
+    clock = get(cpu, C_RETIRE) + slots
+    if dispatched > clock:
+        add(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
+        clock = dispatched
+    add(cpu, C_CAUSES + LEVEL_1, min(max(ready - clock, 0), latency))
+    clock = max(ready, clock)
+    put(cpu, C_RETIRE, clock)
+    leave(cpu, number, clock)
+    return ready
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def read_modify_write(cpu, address, token):
     """An unlocked read-modify-write; returns the tick at which the new value is ready."""
-    return call_i64_4(get(cpu, E_MODIFY), cpu, address, window.RMW, token)
+    return call_i64_4(fixed(cpu, E_MODIFY), cpu, address, window.RMW, token)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def locked(cpu, address, token):
     """A locked read-modify-write; returns the tick at which it is done."""
-    return call_i64_4(get(cpu, E_MODIFY), cpu, address, window.LOCKED, token)
+    return call_i64_4(fixed(cpu, E_MODIFY), cpu, address, window.LOCKED, token)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def store(cpu, address, token, value_token):
     """A write."""
-    call_i64_4(get(cpu, E_STORE), cpu, address, token, value_token)
+    call_i64_4(fixed(cpu, E_STORE), cpu, address, token, value_token)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def work(cpu, instructions):
     """Instructions that touch no object."""
-    call_i64_4(get(cpu, E_WORK), cpu, instructions, 0, 0)
+    add(cpu, C_PENDING, instructions)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def branch(cpu, site, taken, token):
     """A conditional branch."""
-    call_i64_4(get(cpu, E_BRANCH), cpu, site, 1 if taken else 0, token)
+    add(cpu, C_PENDING, 1)
+    add(cpu, C_BRANCHES, 1)
+    if not predict_and_train(cpu, site, taken):
+        add(cpu, C_PENDING, -1)
+        call_i64_4(fixed(cpu, E_MISPREDICT), cpu, token, 0, 0)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
+def _front(cpu):
+    """The front end's clock after all instructions so far."""
+    return get(cpu, C_DISPATCH) + get(cpu, C_PENDING) * fixed(cpu, C_WIDTH)
+
+
+@njit(forceinline=True)
 def compute(cpu, token, operations, multiplies, indexed):
-    """The token of a value computed from one with `token`."""
-    return window.computed(cpu, token, operations, multiplies, indexed)
+    """The token of a value computed from one with `token`: the latency, not the instructions."""
+    return (
+        max(token, _front(cpu))
+        + operations * fixed(cpu, C_ALU)
+        + multiplies * fixed(cpu, C_MULTIPLY)
+        + indexed * fixed(cpu, C_INDEXED)
+    )
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def pace(cpu, ticks):
-    """The front end passes this point at most once per `ticks`."""
-    window.pace(cpu, ticks)
+    """The front end passes this point at most once per `ticks`, as a chain of calls does."""
+    front = _front(cpu)
+    clock = max(front, get(cpu, C_PACE) + ticks)
+    add(cpu, C_DISPATCH, clock - front)
+    put(cpu, C_PACE, clock)
+    put(cpu, C_FRONT_CAUSE, WORK)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def pause(cpu, ticks, history):
     """Other code runs: the window drains, `ticks` pass, `history` is its branches' outcomes."""
-    call_i64_4(get(cpu, E_PAUSE), cpu, ticks, 0, history)
+    call_i64_4(fixed(cpu, E_PAUSE), cpu, ticks, 0, history)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def fence(cpu):
     """Nothing after it starts before everything before it is done."""
-    call_i64_4(get(cpu, E_PAUSE), cpu, 0, 1, 0)
+    call_i64_4(fixed(cpu, E_PAUSE), cpu, 0, 1, 0)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def touch(cpu, first, lines, writes):
     """Background code touches consecutive lines from `first`: caches move, no time passes."""
-    call_i64_4(get(cpu, E_TOUCH), cpu, first, lines, writes)
+    call_i64_4(fixed(cpu, E_TOUCH), cpu, first, lines, writes)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def now(cpu):
-    """The CPU's time in ticks: the clock of retirement."""
-    return get(cpu, C_RETIRE)
+    """The CPU's time in ticks, the clock of retirement, after all instructions so far."""
+    return call_i64_4(fixed(cpu, E_SETTLE), cpu, 0, 0, 0)

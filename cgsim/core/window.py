@@ -17,8 +17,7 @@ at retirement.
 from cgsim.core.blocks import (
     BRANCH,
     C_ACCESSES,
-    C_BLOCK,
-    C_BRANCHES,
+    C_ALU,
     C_CAUSES,
     C_DISPATCH,
     C_DRAIN,
@@ -26,28 +25,26 @@ from cgsim.core.blocks import (
     C_FILL_ENTRIES,
     C_FILLS,
     C_FLIGHT,
-    C_FLIGHT_UNTIL,
     C_FORWARD,
     C_FRONT_CAUSE,
     C_HISTORY,
     C_INSTRUCTIONS,
     C_LAST_PAGE,
     C_LAST_SHIFT,
-    C_LAST_STORE,
     C_LEVELS,
     C_MISPREDICTS,
-    C_NEXT_BLOCK,
+    C_L1_LATENCY,
     C_NEXT_LEVEL,
-    C_PACE,
+    C_PENDING,
+    C_QUIET,
     C_PAGE_READY,
     C_PAUSED,
     C_RETIRE,
-    C_ROB,
-    C_ROB_BLOCKS,
     C_SLOTS,
     C_STORE_ENTRIES,
     C_STORE_INTERVAL,
     C_STORE_RING,
+    C_STORED,
     C_STORES,
     C_SYSTEM,
     C_WIDTH,
@@ -63,15 +60,11 @@ from cgsim.core.blocks import (
     LEVEL_1,
     LOCK,
     MAX_LEVELS,
-    ROB_BLOCK,
-    S_ALU,
     S_DIRECTORY,
     S_FENCE,
     S_FORWARD,
-    S_INDEXED,
     S_LOCKED,
     S_MISPREDICT,
-    S_MULTIPLY,
     S_RENAMED,
     S_SIBLING,
     T_LINE,
@@ -84,7 +77,8 @@ from cgsim.core.blocks import (
     TLB,
     WORK,
 )
-from cgsim.core.fields import add, get, put
+from cgsim.core import rob
+from cgsim.core.fields import add, fixed, get, put
 from cgsim.core.hierarchy import (
     LINE_SHIFT,
     bring_in,
@@ -95,7 +89,6 @@ from cgsim.core.hierarchy import (
     upgrade,
 )
 from cgsim.core.jit import njit
-from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import peek_u32, poke_u32
 from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
 
@@ -103,109 +96,85 @@ WRITE, RMW, LOCKED = range(3)
 _SHARING_TICKS = 64 * TICKS
 
 
-@njit
-def _next_blocks(cpu, instructions, clock):
-    """Dispatch enters new ROB blocks: it waits until the block that left the ROB has retired."""
-    ring = get(cpu, C_ROB)
-    blocks = get(cpu, C_ROB_BLOCKS)
-    block = get(cpu, C_BLOCK)
-    upcoming = get(cpu, C_NEXT_BLOCK)
-    retire = get(cpu, C_RETIRE)
-    while instructions >= upcoming:
-        block = block + 1 if block + 1 < blocks else 0
-        clock = max(clock, get(ring, block))
-        put(ring, block, retire)
-        upcoming += ROB_BLOCK
-    put(cpu, C_BLOCK, block)
-    put(cpu, C_NEXT_BLOCK, upcoming)
-    return clock
-
-
-@njit(inline="always")
+@njit(forceinline=True)
 def _dispatch(cpu, count):
     """Advance the front end by `count` instructions; returns its clock."""
-    clock = get(cpu, C_DISPATCH) + count * get(cpu, C_WIDTH)
-    slots = get(cpu, C_SLOTS)
+    clock = get(cpu, C_DISPATCH) + count * fixed(cpu, C_WIDTH)
+    slots = fixed(cpu, C_SLOTS)
     if slots != 0:
         # The hardware threads of a core share its front end. What one leaves unused, the other has
         # within the reach of the reorder buffer.
-        used = max(get(slots, 0), clock - _SHARING_TICKS) + count * get(cpu, C_WIDTH)
+        used = max(get(slots, 0), clock - _SHARING_TICKS) + count * fixed(cpu, C_WIDTH)
         put(slots, 0, used)
         clock = max(clock, used)
-    instructions = get(cpu, C_INSTRUCTIONS) + count
-    put(cpu, C_INSTRUCTIONS, instructions)
-    if instructions >= get(cpu, C_NEXT_BLOCK):
-        clock = _next_blocks(cpu, instructions, clock)
+    number = get(cpu, C_INSTRUCTIONS) + count
+    put(cpu, C_INSTRUCTIONS, number)
+    clock = rob.enter(cpu, number, clock)
     put(cpu, C_DISPATCH, clock)
     return clock
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _retire(cpu, count, dispatched, complete, cause, cause_ticks, tlb_ticks):
     """Retire `count` instructions of which the last completes at `complete`; charge the wait.
 
-    Work is what no other cause explains, so it has no counter: `cgsim.core.blocks`.
+    Work is what no other cause explains, so it has no counter: `cgsim.core.blocks`. Returns the
+    ticks charged for the wait.
     """
-    clock = get(cpu, C_RETIRE) + count * get(cpu, C_WIDTH)
+    clock = get(cpu, C_RETIRE) + count * fixed(cpu, C_WIDTH)
     if dispatched > clock:
         add(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
         clock = dispatched
+    charged = 0
     wait = complete - clock
     if wait > 0:
         clock = complete
-        add(cpu, C_CAUSES + cause, min(wait, cause_ticks))
+        charged = min(wait, cause_ticks)
+        add(cpu, C_CAUSES + cause, charged)
         if wait > cause_ticks:
-            add(cpu, C_CAUSES + TLB, min(wait - cause_ticks, tlb_ticks))
+            for_tlb = min(wait - cause_ticks, tlb_ticks)
+            add(cpu, C_CAUSES + TLB, for_tlb)
+            charged += for_tlb
     put(cpu, C_RETIRE, clock)
+    rob.leave(cpu, get(cpu, C_INSTRUCTIONS), clock)
+    return charged
 
 
 @njit
-def work(cpu, count):
-    """`count` instructions that wait for nothing."""
-    dispatched = _dispatch(cpu, count)
-    _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
+def settle(cpu):
+    """Dispatch and retire what is pending."""
+    count = get(cpu, C_PENDING)
+    if count != 0:
+        put(cpu, C_PENDING, 0)
+        dispatched = _dispatch(cpu, count)
+        _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
+
+
+@njit(forceinline=True)
+def _arrive(cpu):
+    """(Instructions, clock of the front end) of an access and of what was pending before it."""
+    count = get(cpu, C_PENDING) + 1
+    put(cpu, C_PENDING, 0)
+    return count, _dispatch(cpu, count)
 
 
 @njit
-def computed(cpu, token, operations, multiplies, indexed):
-    """The token of a value computed from one with `token`: the latency, not the instructions."""
-    system = get(cpu, C_SYSTEM)
-    return (
-        max(token, get(cpu, C_DISPATCH))
-        + operations * get(system, S_ALU)
-        + multiplies * get(system, S_MULTIPLY)
-        + indexed * get(system, S_INDEXED)
-    )
-
-
-@njit
-def pace(cpu, ticks):
-    """The front end passes this point at most once per `ticks`, as a chain of calls does."""
-    clock = max(get(cpu, C_DISPATCH), get(cpu, C_PACE) + ticks)
-    put(cpu, C_DISPATCH, clock)
-    put(cpu, C_PACE, clock)
-    put(cpu, C_FRONT_CAUSE, WORK)
-
-
-@njit
-def branch(cpu, site, taken, token):
-    """A conditional branch; if mispredicted the front end starts anew when its outcome is known."""
-    dispatched = _dispatch(cpu, 1)
+def mispredict(cpu, token):
+    """A branch went the other way: the front end starts anew when its outcome is known."""
+    count, dispatched = _arrive(cpu)
     outcome = max(dispatched, token) + TICKS
-    _retire(cpu, 1, dispatched, dispatched, WORK, 0, 0)
-    add(cpu, C_BRANCHES, 1)
-    if not predict_and_train(cpu, site, taken):
-        add(cpu, C_MISPREDICTS, 1)
-        put(cpu, C_DISPATCH, outcome + get(get(cpu, C_SYSTEM), S_MISPREDICT))
-        put(cpu, C_FRONT_CAUSE, BRANCH)
+    _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
+    add(cpu, C_MISPREDICTS, 1)
+    put(cpu, C_DISPATCH, outcome + fixed(fixed(cpu, C_SYSTEM), S_MISPREDICT))
+    put(cpu, C_FRONT_CAUSE, BRANCH)
 
 
 @njit
 def fence(cpu):
     """Nothing after it starts before everything before it has retired (lfence)."""
-    dispatched = _dispatch(cpu, 1)
-    _retire(cpu, 1, dispatched, dispatched, WORK, 0, 0)
-    after = max(get(cpu, C_RETIRE), dispatched) + get(get(cpu, C_SYSTEM), S_FENCE)
+    count, dispatched = _arrive(cpu)
+    _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
+    after = max(get(cpu, C_RETIRE), dispatched) + fixed(fixed(cpu, C_SYSTEM), S_FENCE)
     put(cpu, C_DISPATCH, after)
     put(cpu, C_FRONT_CAUSE, WORK)
 
@@ -213,11 +182,12 @@ def fence(cpu):
 @njit
 def pause(cpu, ticks):
     """Other code runs for `ticks`: the window and the store buffer drain, the clocks move on."""
+    settle(cpu)
     clock = max(get(cpu, C_RETIRE), get(cpu, C_DISPATCH), get(cpu, C_DRAIN)) + ticks
     add(cpu, C_PAUSED, clock - get(cpu, C_RETIRE))
     put(cpu, C_RETIRE, clock)
     put(cpu, C_DISPATCH, clock)
-    put(cpu, C_LAST_STORE, get(cpu, C_INSTRUCTIONS) - FORWARD_REACH)
+    put(cpu, C_STORED, get(cpu, C_INSTRUCTIONS))
     # what background code fetched (`hierarchy.touch`) took no time, so no level is busy with it
     for level in range(MAX_LEVELS + 1):
         put(cpu, C_NEXT_LEVEL + level, clock)
@@ -229,98 +199,95 @@ def forget_history(cpu, bits):
     put(cpu, C_HISTORY, bits)
 
 
-@njit
+@njit(forceinline=True)
 def _forwarded(cpu, address):
     """When a store in flight hands its value to a load of the same word; -1 if none does."""
     word = address >> 3
-    entry = get(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
-    if get(entry, 0) != word or get(cpu, C_INSTRUCTIONS) - get(entry, 2) >= FORWARD_REACH:
+    entry = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
+    if get(entry, 0) != word:
+        return -1
+    stored = get(entry, 2)
+    if stored <= get(cpu, C_STORED) or get(cpu, C_INSTRUCTIONS) - stored >= FORWARD_REACH:
+        put(entry, 0, -1)
         return -1
     return get(entry, 1)
 
 
-@njit
+@njit(forceinline=True)
 def _note_store(cpu, address, ready):
     word = address >> 3
-    entry = get(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
+    entry = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
     put(entry, 0, word)
     put(entry, 1, ready)
     put(entry, 2, get(cpu, C_INSTRUCTIONS))
-    put(cpu, C_LAST_STORE, get(cpu, C_INSTRUCTIONS))
 
 
-@njit
+@njit(forceinline=True)
 def _fetch(cpu, line, row, writes, dispatched, start):
     """An L1 miss: waits for a line-fill buffer; returns (ticks from start << 4 | cause)."""
-    add(get(cpu, C_LEVELS), K_MISSES, 1)
+    add(fixed(cpu, C_LEVELS), K_MISSES, 1)
     number = get(cpu, C_FILL)
-    entries = get(cpu, C_FILL_ENTRIES)
-    slot = get(cpu, C_FILLS) + 8 * (number % entries)
+    entries = fixed(cpu, C_FILL_ENTRIES)
+    slot = fixed(cpu, C_FILLS) + 8 * number
     begin = max(start, get(slot, 0))
     packed = bring_in(cpu, line, writes, dispatched, begin)
     ticks = (packed >> 4) + begin - start
     put(slot, 0, start + ticks)
-    put(cpu, C_FILL, number + 1)
-    flight = get(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))
+    put(cpu, C_FILL, number + 1 if number + 1 < entries else 0)
+    flight = fixed(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))
     put(flight, 0, line)
     put(flight, 1, (start + ticks) << 4 | packed & 15)
-    put(cpu, C_FLIGHT_UNTIL, max(get(cpu, C_FLIGHT_UNTIL), start + ticks))
+    put(cpu, C_QUIET, max(get(cpu, C_QUIET), start + ticks - fixed(cpu, C_L1_LATENCY)))
     return ticks << 4 | packed & 15
 
 
-@njit(inline="always")
-def _translated(cpu, address, start):
+@njit(forceinline=True)
+def translated(cpu, address, start):
     """Ticks until the address' translation is known."""
     if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE):
         return max(get(cpu, C_PAGE_READY) - start, 0)
     ticks = translate(cpu, address)
     put(cpu, C_PAGE_READY, start + ticks)
+    if ticks > 0:
+        put(cpu, C_QUIET, max(get(cpu, C_QUIET), start + ticks))
     return ticks
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _port(cpu, first, dispatched, start):
     """When a load or store port is free: one access per interval, counted from dispatch."""
     port = max(get(cpu, C_NEXT_LEVEL), dispatched)
-    put(cpu, C_NEXT_LEVEL, port + get(first, K_INTERVAL))
+    put(cpu, C_NEXT_LEVEL, port + fixed(first, K_INTERVAL))
     return max(start, port)
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _locate(cpu, first, row, line, writes, dispatched, start):
     """Find a line in L1 or bring it in; returns (ticks << 4 | cause).
 
     It is in front afterwards, unless the core uses it for the last time (`hierarchy.tenured`).
     """
-    latency = get(first, K_LATENCY)
+    latency = fixed(first, K_LATENCY)
     entry = peek_u32(row)
     if entry & NAME_MASK != line:
         way = find(row, get(first, K_WAYS), line)
         if way < 0:
-            if get(get(cpu, C_SYSTEM), S_DIRECTORY) != 0:
+            if fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0:
                 ticks = tenured(cpu, line, writes, start)
                 if ticks >= 0:
                     return max(ticks, latency) << 4 | COHERENCE
             return _fetch(cpu, line, row, writes, dispatched, start)
         to_front(row, get(first, K_WAYS), way, peek_u32(row + 4 * way))
-    if get(cpu, C_FLIGHT_UNTIL) > start + latency:
+    if get(cpu, C_QUIET) > start:
         # the line may still be on its way for an earlier miss
-        flight = get(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))
+        flight = fixed(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))
         arrival = get(flight, 1)
         if get(flight, 0) == line and arrival >> 4 > start + latency:
             return (arrival >> 4) - start << 4 | arrival & 15
     return latency << 4 | LEVEL_1
 
 
-@njit(inline="always")
-def _in_flight(cpu, address):
-    """Whether a store in flight hands its value to a load of the same word."""
-    if get(cpu, C_INSTRUCTIONS) - get(cpu, C_LAST_STORE) >= FORWARD_REACH:
-        return False
-    return _forwarded(cpu, address) >= 0
-
-
-@njit(inline="always")
+@njit(forceinline=True)
 def _loaded(cpu, address, start, latency, token):
     """When a load has its value: from the cache, or from a store in flight.
 
@@ -328,17 +295,16 @@ def _loaded(cpu, address, start, latency, token):
     processor that renames such words (`S_RENAMED`) hands the value over without going through the
     store buffer, unless other CPUs write the line too.
     """
-    if get(cpu, C_INSTRUCTIONS) - get(cpu, C_LAST_STORE) < FORWARD_REACH:
-        forwarded = _forwarded(cpu, address)
-        if forwarded >= 0:
-            system = get(cpu, C_SYSTEM)
-            line = address >> LINE_SHIFT
-            tenure = tenure_of(cpu, line)
-            contended = get(tenure, T_LINE) == line and get(tenure, T_UNTIL) != 0
-            simple = token == 0 and not contended
-            ticks = get(system, S_RENAMED) if simple else get(system, S_FORWARD)
-            return max(start, forwarded) + ticks
-    return start + latency
+    forwarded = _forwarded(cpu, address)
+    if forwarded < 0:
+        return start + latency
+    system = fixed(cpu, C_SYSTEM)
+    line = address >> LINE_SHIFT
+    tenure = tenure_of(cpu, line)
+    contended = get(tenure, T_LINE) == line and get(tenure, T_UNTIL) != 0
+    simple = token == 0 and not contended
+    ticks = fixed(system, S_RENAMED) if simple else fixed(system, S_FORWARD)
+    return max(start, forwarded) + ticks
 
 
 @njit
@@ -347,7 +313,7 @@ def _from_sibling(cpu, line, kind, start):
 
     Only a locked one waits: stores leave for the same L1.
     """
-    sibling = get(get(cpu, C_SYSTEM), S_SIBLING)
+    sibling = fixed(fixed(cpu, C_SYSTEM), S_SIBLING)
     entry = tenure_of(cpu, line)
     if get(entry, T_LINE) != line:
         put(entry, T_LINE, line)
@@ -369,21 +335,21 @@ def _from_sibling(cpu, line, kind, start):
 @njit
 def read(cpu, address, token):
     """A load; returns the tick at which its value is ready. `token`: of the address."""
-    dispatched = _dispatch(cpu, 1)
+    count, dispatched = _arrive(cpu)
     add(cpu, C_ACCESSES, 1)
-    first = get(cpu, C_LEVELS)
+    first = fixed(cpu, C_LEVELS)
     start = max(dispatched, token)
-    if get(get(cpu, C_SYSTEM), S_DIRECTORY) != 0 and _in_flight(cpu, address):
+    if fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0 and _forwarded(cpu, address) >= 0:
         # the store buffer has it: whoever owns the line now is not asked
         ready = _loaded(cpu, address, start, 0, token)
-        _retire(cpu, 1, dispatched, ready, WORK, 0, 0)
+        _retire(cpu, count, dispatched, ready, WORK, 0, 0)
         return ready
-    tlb_ticks = _translated(cpu, address, start)
+    tlb_ticks = translated(cpu, address, start)
     start = _port(cpu, first, dispatched, start + tlb_ticks)
     line = address >> LINE_SHIFT
     packed = _locate(cpu, first, row_of(first, line), line, False, dispatched, start)
     ready = _loaded(cpu, address, start, packed >> 4, token)
-    _retire(cpu, 1, dispatched, ready, packed & 15, packed >> 4, tlb_ticks)
+    _retire(cpu, count, dispatched, ready, packed & 15, packed >> 4, tlb_ticks)
     return ready
 
 
@@ -393,15 +359,15 @@ def write(cpu, address, kind, token, value_token):
 
     `token`: of the address, `value_token`: of the value that a WRITE stores.
     """
-    system = get(cpu, C_SYSTEM)
-    dispatched = _dispatch(cpu, 1)
+    system = fixed(cpu, C_SYSTEM)
+    count, dispatched = _arrive(cpu)
     add(cpu, C_ACCESSES, 1)
-    first = get(cpu, C_LEVELS)
+    first = fixed(cpu, C_LEVELS)
     start = max(dispatched, token)
     if kind == LOCKED:
         # all earlier instructions and stores first
         start = max(start, get(cpu, C_RETIRE), get(cpu, C_DRAIN))
-    tlb_ticks = _translated(cpu, address, start)
+    tlb_ticks = translated(cpu, address, start)
     start = _port(cpu, first, dispatched, start + tlb_ticks)
     line = address >> LINE_SHIFT
     row = row_of(first, line)
@@ -416,17 +382,17 @@ def write(cpu, address, kind, token, value_token):
                 latency += extra
                 cause = COHERENCE
         poke_u32(row, peek_u32(row) | OWNED | DIRTY)
-    if get(cpu, C_SLOTS) != 0:
+    if fixed(cpu, C_SLOTS) != 0:
         extra = _from_sibling(cpu, line, kind, start + latency)
         if extra > 0:
             latency += extra
             cause = COHERENCE
 
     if kind == LOCKED:
-        waited = latency - get(first, K_LATENCY)
-        ready = start + waited + get(system, S_LOCKED)
-        _retire(cpu, 1, dispatched, start + waited, cause, waited, tlb_ticks)
-        _retire(cpu, 0, dispatched, ready, LOCK, get(system, S_LOCKED), 0)
+        waited = latency - fixed(first, K_LATENCY)
+        ready = start + waited + fixed(system, S_LOCKED)
+        _retire(cpu, count, dispatched, start + waited, cause, waited, tlb_ticks)
+        _retire(cpu, 0, dispatched, ready, LOCK, fixed(system, S_LOCKED), 0)
         put(cpu, C_DRAIN, ready)
         # nothing later starts before a locked operation is done
         put(cpu, C_DISPATCH, max(get(cpu, C_DISPATCH), ready))
@@ -435,36 +401,36 @@ def write(cpu, address, kind, token, value_token):
     if kind == RMW:
         ready = _loaded(cpu, address, start, latency, token)
         # where the store is renamed, adding is all that an in-place addition takes
-        if token != 0 or get(system, S_RENAMED) >= get(system, S_FORWARD):
-            ready += get(system, S_ALU)
-        _retire(cpu, 1, dispatched, ready, cause, latency, tlb_ticks)
+        if token != 0 or fixed(system, S_RENAMED) >= fixed(system, S_FORWARD):
+            ready += fixed(cpu, C_ALU)
+        _retire(cpu, count, dispatched, ready, cause, latency, tlb_ticks)
     else:
         ready = max(start, value_token)
-        _retire(cpu, 1, dispatched, ready, WORK, 0, tlb_ticks)
-    if get(cpu, C_SLOTS) == 0:
+        _retire(cpu, count, dispatched, ready, WORK, 0, tlb_ticks)
+    if fixed(cpu, C_SLOTS) == 0:
         _drain(cpu, start + latency)
     else:
         # the hardware threads' stores to a line leave one after the other
         entry = tenure_of(cpu, line)
-        _drain(cpu, max(start + latency, get(entry, T_STORED) + get(cpu, C_STORE_INTERVAL)))
+        _drain(cpu, max(start + latency, get(entry, T_STORED) + fixed(cpu, C_STORE_INTERVAL)))
         put(entry, T_STORED, get(cpu, C_DRAIN))
     _note_store(cpu, address, ready)
     return ready
 
 
-@njit
+@njit(forceinline=True)
 def _drain(cpu, owned):
     """A store enters the store buffer; it leaves in order, retired, once its line is here.
 
     A full buffer holds the front end back until the oldest store has left.
     """
     number = get(cpu, C_STORES)
-    slot = get(cpu, C_STORE_RING) + 8 * (number % get(cpu, C_STORE_ENTRIES))
+    slot = fixed(cpu, C_STORE_RING) + 8 * number
     oldest = get(slot, 0)
     if oldest > get(cpu, C_DISPATCH):
         put(cpu, C_DISPATCH, oldest)
         put(cpu, C_FRONT_CAUSE, COHERENCE)
-    leaves = max(get(cpu, C_DRAIN) + get(cpu, C_STORE_INTERVAL), get(cpu, C_RETIRE), owned)
+    leaves = max(get(cpu, C_DRAIN) + fixed(cpu, C_STORE_INTERVAL), get(cpu, C_RETIRE), owned)
     put(cpu, C_DRAIN, leaves)
     put(slot, 0, leaves)
-    put(cpu, C_STORES, number + 1)
+    put(cpu, C_STORES, number + 1 if number + 1 < fixed(cpu, C_STORE_ENTRIES) else 0)

@@ -116,7 +116,8 @@ def _generic(operation: str) -> Callable[[Callable[..., Any]], Any]:
 
         # numba compares the signature with the implementation's
         resolve.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
-        overload(stub)(resolve)
+        # a lookup's many arguments cost more to pass than its short form takes to run
+        overload(stub, jit_options={"forceinline": operation == "lookup"})(resolve)
         return stub
 
     return decorate

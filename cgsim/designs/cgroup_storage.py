@@ -97,7 +97,7 @@ def create(space, design):
     return cgroup
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def _item(space, design, cgroup, key):
     array = peek(space, cgroup + design.effective_offset, 8)
     return array + design.items_offset + design.item_bytes * key

@@ -1,0 +1,29 @@
+"""The reorder buffer: an instruction enters when the one that many before it has retired.
+
+Retirement is noted per block of `BLOCK` instructions, at each access: the note of a block is the
+clock of the last access in it. A block without an access (plain work, `BLOCK` instructions and more)
+keeps an old note and holds nobody back; the next block with one does. So entering is one read, and
+the host need not follow a pointer from note to note.
+"""
+
+from cgsim.core.blocks import C_NOTES, C_ROB_ENTRIES
+from cgsim.core.fields import fixed, get, put
+from cgsim.core.jit import njit
+
+_BLOCK_SHIFT = 4
+BLOCK = 1 << _BLOCK_SHIFT
+NOTES = 128
+MOST_ENTRIES = BLOCK * (NOTES - 2)
+
+
+@njit(forceinline=True)
+def enter(cpu, number, clock):
+    """When instruction `number` enters that the front end has at `clock`."""
+    left = number - fixed(cpu, C_ROB_ENTRIES)
+    return max(clock, get(fixed(cpu, C_NOTES), left >> _BLOCK_SHIFT & NOTES - 1))
+
+
+@njit(forceinline=True)
+def leave(cpu, number, clock):
+    """Note that instruction `number` has retired at `clock`."""
+    put(fixed(cpu, C_NOTES), number >> _BLOCK_SHIFT & NOTES - 1, clock)

@@ -1,0 +1,40 @@
+"""The scout: a lookup played ahead of its turn, so that the host has its memory at hand.
+
+A large population and the machine's larger tables do not fit the host's caches. Played in order,
+each simulated miss waits for the host's memory; the scout reads what the next lookups will read and
+asks for the rows they map to, many at a time. It writes nothing and costs no simulated time, so it
+cannot change a result.
+"""
+
+from cgsim.core.blocks import (
+    C_LEVELS,
+    C_SYSTEM,
+    K_INCLUSION,
+    K_WAYS,
+    S_LEVELS,
+    S_PAGE_MAP,
+    VICTIM,
+)
+from cgsim.core.fields import fixed
+from cgsim.core.hierarchy import LINE_SHIFT, row_of
+from cgsim.core.jit import njit
+from cgsim.core.lru_vector import prefetch
+from cgsim.core.raw import peek_u32
+from cgsim.core.recency import NAME_MASK
+
+
+
+@njit(forceinline=True)
+def announce(cpu, address):
+    """Ask the host for the rows and the page map's entry that an access to `address` reads."""
+    system = fixed(cpu, C_SYSTEM)
+    line = address >> LINE_SHIFT
+    last = fixed(system, S_LEVELS) - 1
+    shared = fixed(cpu, C_LEVELS + last)
+    prefetch(row_of(shared, line))
+    if fixed(shared, K_INCLUSION) == VICTIM:
+        # what the line will push out of the level above goes there too
+        above = fixed(cpu, C_LEVELS + last - 1)
+        oldest = peek_u32(row_of(above, line) + 4 * (fixed(above, K_WAYS) - 1)) & NAME_MASK
+        prefetch(row_of(shared, oldest))
+    prefetch(fixed(system, S_PAGE_MAP) + 8 * (address >> 12))
