@@ -29,10 +29,11 @@ def system_spec(machine: Machine, cpus: int = 1, *, prefetch_next_line: bool = F
             f"machine {machine.name}: cpus = {cpus!r} is not allowed; allowed: 1..{machine.n_cpus}"
         )
     shared = [cache.shared_by for cache in machine.caches]
-    if "core" in shared[-1:] or any(by != "core" for by in shared[:-1]):
+    reach = [_SHARED_BY[by] for by in shared]
+    if shared[0] != "core" or shared[-1] == "core" or reach != sorted(reach):
         raise UserError(
             f"machine {machine.name}: caches shared by {', '.join(shared)} are not modelled; "
-            "allowed: private levels, then one shared last level"
+            "allowed: levels of a core, then of a cluster, then of a socket, the last one shared"
         )
     numbers = sorted({machine.core_of(cpu) for cpu in range(cpus)})
     index = {core: i for i, core in enumerate(numbers)}

@@ -15,12 +15,17 @@ MAX_LEVELS = 4
 # System block
 (
     S_PAGE_MAP,  # raw address of the heap's page map
-    S_STRUCT_STATS,  # raw address: STRUCT_STATS int64 per slab cache of the heap
+    S_PLACES,  # raw address of the places' counts (`cgsim.core.places`), 0 if none are kept
+    S_PLACE_OF,  # raw address: slab cache -> its first place
+    S_STAMPS,  # raw address of uint32 per word: the number of the last store to it
+    S_LOST,  # raw address of uint32 per line and core: the store that took its copy; 0: one core
+    S_STAMP,  # stores so far
     S_DIRECTORY,  # raw address of the directory; 0 with one core
     S_RECORD_WORDS,  # int64 words of one line's directory record
     S_CORES,  # cores in the machine
     S_CORE_CPU,  # raw address of a row: core -> block of its first CPU
     S_LEVELS,  # cache levels; the last one is shared
+    S_PRIVATE,  # how many of them, from the first, belong to one core
     S_MEMORY,  # raw address of a row of ticks: node * nodes + home node -> latency
     S_NODES,
     S_MEMORY_INTERVAL,  # least ticks between two lines from memory to one CPU
@@ -40,11 +45,7 @@ MAX_LEVELS = 4
     S_RENAMED,  # as S_FORWARD, where the address needs no computation
     S_SIBLING,  # ticks of a locked operation's line between the hardware threads of a core
     SYSTEM_FIELDS,
-) = range(26)
-
-# Per slab cache: what its lines' L1 misses cost.
-(X_MISSES, X_LEVEL_2, X_LEVEL_3, X_LEVEL_4, X_MEMORY, X_COHERENCE, X_TICKS, X_TLB_MISSES) = range(8)
-STRUCT_STATS = 8
+) = range(31)
 
 # Cache or TLB level
 (
@@ -131,8 +132,8 @@ NINE, INCLUSIVE, VICTIM = range(3)
 ) = (*range(60), 60 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
-ENTRY_POINTS = ("read", "modify", "store", "mispredict", "translate", "settle", "pause", "touch", "miss")
-(E_READ, E_MODIFY, E_STORE, E_MISPREDICT, E_TRANSLATE, E_SETTLE, E_PAUSE, E_TOUCH, E_MISS) = range(
+ENTRY_POINTS = ("read", "write", "mispredict", "translate", "settle", "pause", "touch", "miss")
+(E_READ, E_WRITE, E_MISPREDICT, E_TRANSLATE, E_SETTLE, E_PAUSE, E_TOUCH, E_MISS) = range(
     CPU_FIELDS, CPU_FIELDS + len(ENTRY_POINTS)
 )
 CPU_WORDS = CPU_FIELDS + len(ENTRY_POINTS)

@@ -5,9 +5,10 @@ access may start is the window's business (`cgsim.core.window`).
 
 Order of events, as in Dinero IV: the demand fill reaches the lower level before the victim's
 write-back. A full-line write-back allocates below without a fetch. Private levels are looked up in
-turn and filled on the way up; the last level is shared by a cluster and either non-inclusive
-(`NINE`), `INCLUSIVE` (its victims leave the private levels too) or `VICTIM` (filled by what leaves
-the level above, emptied by what hits).
+turn and filled on the way up; levels between them and the last may be shared by the cores of a
+cluster; the last is shared by a cluster or a socket and either non-inclusive (`NINE`), `INCLUSIVE`
+(its victims leave the private levels too) or `VICTIM` (filled by what leaves the level above,
+emptied by what hits).
 
 Coherence is MESI over a directory. Its record of a line names the one core that may write it
 (Exclusive or Modified), or the cores that may hold a copy (Shared; a superset, since clean victims
@@ -68,29 +69,25 @@ from cgsim.core.blocks import (
     S_MEMORY_INTERVAL,
     S_NODES,
     S_PAGE_MAP,
+    S_PLACES,
     S_PREFETCH,
+    S_PRIVATE,
     S_RECORD_WORDS,
-    S_STRUCT_STATS,
     S_TRANSFER,
     S_TRANSFERS,
     S_UPGRADES,
     S_WRITEBACKS,
-    STRUCT_STATS,
     T_LINE,
     T_READY,
     T_UNTIL,
     TENURE_ENTRIES,
     TENURE_FIELDS,
     VICTIM,
-    X_COHERENCE,
-    X_MEMORY,
-    X_MISSES,
-    X_TICKS,
-    X_TLB_MISSES,
 )
 from cgsim.core.fields import add, fixed, get, put
-from cgsim.core.jit import njit
+from cgsim.core.jit import inlined, internal
 from cgsim.core.lru_list import touch as touch_list
+from cgsim.core.places import lose
 from cgsim.core.raw import call_i64_5, peek_u32, poke_u32
 from cgsim.core.recency import (
     DIRTY,
@@ -108,7 +105,7 @@ PAGE_4K, PAGE_2M, PAGE_1G = range(3)
 _CAUSE_BITS = 4
 
 
-@njit(forceinline=True)
+@inlined
 def row_of(level, name):
     """Raw address of the set of a cache or TLB level that a line or page maps to."""
     fold = fixed(level, K_FOLD)
@@ -121,7 +118,7 @@ def row_of(level, name):
 # --- TLB -----------------------------------------------------------------------------------------
 
 
-@njit(forceinline=True)
+@inlined
 def _touch_page(level, number, name):
     """Make a page the most recent one of its set; True if it was there."""
     if fixed(level, K_LIST) != 0:
@@ -135,7 +132,7 @@ def _touch_page(level, number, name):
     return False
 
 
-@njit
+@internal
 def translate(cpu, address):
     """Extra ticks that the address' translation takes; 0 for a hit in the first level."""
     if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE) or fixed(cpu, C_TLB_1) == 0:
@@ -161,30 +158,23 @@ def translate(cpu, address):
         if not _touch_page(second, number, name):
             add(second, K_MISSES, 1)
             extra += walk
-    add(_struct_stats(cpu, entry), X_TLB_MISSES, 1)
     return extra
-
-
-@njit(forceinline=True)
-def _struct_stats(cpu, page_entry):
-    number = page_entry >> 16 & 0xFFFF
-    return fixed(fixed(cpu, C_SYSTEM), S_STRUCT_STATS) + 8 * STRUCT_STATS * number
 
 
 # --- directory -----------------------------------------------------------------------------------
 
 
-@njit(forceinline=True)
+@inlined
 def _record(system, line):
     return fixed(system, S_DIRECTORY) + 8 * fixed(system, S_RECORD_WORDS) * line
 
 
-@njit
+@internal
 def _drop_copies(system, line, keeper):
     """Remove a line from the private levels of every core but `keeper`; True if one was dirty."""
     record = _record(system, line)
     dirty = False
-    levels = fixed(system, S_LEVELS)
+    private = fixed(system, S_PRIVATE)
     for word in range((fixed(system, S_CORES) + 61) // 62):
         sharers = get(record, D_SHARERS + word)
         core = 62 * word
@@ -192,7 +182,7 @@ def _drop_copies(system, line, keeper):
             if sharers & 1 and core != keeper:
                 other = get(fixed(system, S_CORE_CPU), core)
                 present = False
-                for level in range(levels - 1):
+                for level in range(private):
                     cache = fixed(other, C_LEVELS + level)
                     gone = remove(row_of(cache, line), fixed(cache, K_WAYS), line)
                     if gone != 0:
@@ -200,18 +190,20 @@ def _drop_copies(system, line, keeper):
                         dirty = dirty or gone & DIRTY != 0
                 if present:
                     add(system, S_INVALIDATIONS, 1)
+                    if fixed(system, S_PLACES) != 0:
+                        lose(system, line, core)
             sharers >>= 1
             core += 1
         put(record, D_SHARERS + word, 0)
     return dirty
 
 
-@njit
+@internal
 def _downgrade(system, owner, line):
     """Take the right to write from a core that keeps its copy; True if it was dirty."""
     other = get(fixed(system, S_CORE_CPU), owner)
     dirty = False
-    for level in range(fixed(system, S_LEVELS) - 1):
+    for level in range(fixed(system, S_PRIVATE)):
         cache = fixed(other, C_LEVELS + level)
         row = row_of(cache, line)
         way = find(row, fixed(cache, K_WAYS), line)
@@ -222,7 +214,7 @@ def _downgrade(system, owner, line):
     return dirty
 
 
-@njit
+@internal
 def _farthest_sharer(system, line, core):
     """Ticks to reach the farthest other core that may hold a copy; 0 if there is none."""
     record = _record(system, line)
@@ -240,13 +232,13 @@ def _farthest_sharer(system, line, core):
     return ticks
 
 
-@njit(forceinline=True)
+@inlined
 def _note_sharer(record, core):
     word = core // 62
     put(record, D_SHARERS + word, get(record, D_SHARERS + word) | 1 << (core - 62 * word))
 
 
-@njit
+@internal
 def upgrade(cpu, line, start):
     """Get the right to write a line this core holds shared; returns the ticks that takes."""
     system = fixed(cpu, C_SYSTEM)
@@ -265,13 +257,13 @@ def upgrade(cpu, line, start):
     return wait + ticks
 
 
-@njit(forceinline=True)
+@inlined
 def tenure_of(cpu, line):
     """Raw address of the entry for a line in the table of the CPU's core."""
     return fixed(cpu, C_TENURE) + 8 * TENURE_FIELDS * (line & (TENURE_ENTRIES - 1))
 
 
-@njit
+@internal
 def tenured(cpu, line, writes, start):
     """Ticks from start until a line is usable that this core must give up; -1 if it is gone.
 
@@ -288,7 +280,7 @@ def tenured(cpu, line, writes, start):
     return max(get(entry, T_READY) - start, 0)
 
 
-@njit
+@internal
 def _queue(cpu, line, owner, start):
     """Ticks from start until a line arrives that another core owns and others may wait for."""
     system = fixed(cpu, C_SYSTEM)
@@ -308,7 +300,7 @@ def _queue(cpu, line, owner, start):
     return arrival - start
 
 
-@njit
+@internal
 def _from_other_core(cpu, line, writes, start):
     """What coherence costs a miss of the private levels: (ticks, from another core?, dirty?)."""
     system = fixed(cpu, C_SYSTEM)
@@ -336,7 +328,7 @@ def _from_other_core(cpu, line, writes, start):
     return ticks, transferred
 
 
-@njit
+@internal
 def _grant(cpu, line, writes):
     """State bits with which the line enters the private levels; notes the owner."""
     system = fixed(cpu, C_SYSTEM)
@@ -359,7 +351,7 @@ def _grant(cpu, line, writes):
 # --- fills and victims ---------------------------------------------------------------------------
 
 
-@njit
+@internal
 def _back_invalidate(cpu, line):
     """An inclusive last level lost a line: it leaves the private levels above. True if dirty."""
     system = fixed(cpu, C_SYSTEM)
@@ -368,14 +360,14 @@ def _back_invalidate(cpu, line):
         put(_record(system, line), D_OWNER, 0)
         return dirty
     dirty = False
-    for level in range(fixed(system, S_LEVELS) - 1):
+    for level in range(fixed(system, S_PRIVATE)):
         cache = fixed(cpu, C_LEVELS + level)
         gone = remove(row_of(cache, line), fixed(cache, K_WAYS), line)
         dirty = dirty or gone & DIRTY != 0
     return dirty
 
 
-@njit
+@internal
 def _fill_last(cpu, level, entry):
     """Put a line into the last level; its victim goes to memory."""
     cache = fixed(cpu, C_LEVELS + level)
@@ -389,66 +381,82 @@ def _fill_last(cpu, level, entry):
         add(fixed(cpu, C_SYSTEM), S_WRITEBACKS, 1)
 
 
-@njit
+@internal
 def _write_back(cpu, level, victim):
     """A line fell out of private level `level - 1`: what of it reaches `level` and below."""
     last = fixed(fixed(cpu, C_SYSTEM), S_LEVELS) - 1
+    private = fixed(fixed(cpu, C_SYSTEM), S_PRIVATE)
     while True:
         name = victim & NAME_MASK
         cache = fixed(cpu, C_LEVELS + level)
+        state = STATE_MASK if level < private else DIRTY
         is_victim_cache = level == last and fixed(cache, K_INCLUSION) == VICTIM
         if victim & DIRTY == 0 and not is_victim_cache:
             return
         row = row_of(cache, name)
         way = find(row, fixed(cache, K_WAYS), name)
         if way >= 0:
-            entry = peek_u32(row + 4 * way) | victim & STATE_MASK
+            entry = peek_u32(row + 4 * way) | victim & state
             to_front(row, fixed(cache, K_WAYS), way, entry)
             return
         if level == last:
             _fill_last(cpu, level, name | victim & DIRTY)
             return
-        victim = insert(row, fixed(cache, K_WAYS), victim)
+        victim = insert(row, fixed(cache, K_WAYS), name | victim & state)
         if victim == 0:
             return
         level += 1
 
 
-@njit
-def _fill_private(cpu, upto, entry):
-    """Put a line into private levels `upto` .. 0 (L1 last), with what falls out of each."""
+@internal
+def _fill(cpu, upto, entry):
+    """Put a line into levels `upto` .. 0 (L1 last), with what falls out of each."""
+    private = fixed(fixed(cpu, C_SYSTEM), S_PRIVATE)
     for level in range(upto, -1, -1):
         cache = fixed(cpu, C_LEVELS + level)
-        victim = insert(row_of(cache, entry & NAME_MASK), fixed(cache, K_WAYS), entry)
+        # the right to write is a core's
+        own = entry if level < private else entry & ~OWNED
+        victim = insert(row_of(cache, entry & NAME_MASK), fixed(cache, K_WAYS), own)
         if victim != 0:
             _write_back(cpu, level + 1, victim)
         entry &= ~DIRTY  # one copy carries the dirty data
 
 
-@njit
+@internal
 def _prefetch_next(cpu, line):
-    """The next-line prefetcher: line + 1, if on the same 4 KiB page, comes into L2 and the last."""
+    """The next-line prefetcher: line + 1, if on the same 4 KiB page, comes into L2 and the last.
+
+    It asks no other core: a line that one owns is left alone.
+    """
     following = line + 1
     if following & 63 == 0:
         return
     system = fixed(cpu, C_SYSTEM)
-    last = fixed(system, S_LEVELS) - 1
-    if last < 2 or fixed(system, S_DIRECTORY) != 0:
+    if fixed(system, S_PRIVATE) < 2:
         return
     cache = fixed(cpu, C_LEVELS + 1)
     row = row_of(cache, following)
     if find(row, fixed(cache, K_WAYS), following) >= 0:
         return
+    state = OWNED
+    if fixed(system, S_DIRECTORY) != 0:
+        record = _record(system, following)
+        if get(record, D_OWNER) != 0:
+            return
+        _note_sharer(record, fixed(cpu, C_CORE))
+        state = 0
+    last = fixed(system, S_LEVELS) - 1
     shared = fixed(cpu, C_LEVELS + last)
-    shared_row = row_of(shared, following)
-    if find(shared_row, fixed(shared, K_WAYS), following) < 0 and fixed(shared, K_INCLUSION) != VICTIM:
-        _fill_last(cpu, last, following)
-    victim = insert(row, fixed(cache, K_WAYS), following | OWNED)
+    if fixed(shared, K_INCLUSION) != VICTIM:
+        shared_row = row_of(shared, following)
+        if find(shared_row, fixed(shared, K_WAYS), following) < 0:
+            _fill_last(cpu, last, following)
+    victim = insert(row, fixed(cache, K_WAYS), following | state)
     if victim != 0:
         _write_back(cpu, 2, victim)
 
 
-@njit(forceinline=True)
+@inlined
 def _paced(cpu, slot, interval, dispatch, start):
     """When a level that delivers one line per `interval` can deliver to this CPU."""
     ready = max(get(cpu, C_NEXT_LEVEL + slot), dispatch)
@@ -456,7 +464,43 @@ def _paced(cpu, slot, interval, dispatch, start):
     return max(start, ready)
 
 
-@njit
+@internal
+def _from_last(cpu, line, coherent):
+    """Look a line up in the last level: (whether it is there, DIRTY if its data come along)."""
+    last = fixed(fixed(cpu, C_SYSTEM), S_LEVELS) - 1
+    shared = fixed(cpu, C_LEVELS + last)
+    inclusion = fixed(shared, K_INCLUSION)
+    row = row_of(shared, line)
+    way = find(row, fixed(shared, K_WAYS), line)
+    if way < 0:
+        add(shared, K_MISSES, 1)
+        if inclusion != VICTIM:
+            _fill_last(cpu, last, line)
+        return False, 0
+    add(shared, K_HITS, 1)
+    entry = peek_u32(row + 4 * way)
+    if inclusion == VICTIM and not coherent:
+        remove(row, fixed(shared, K_WAYS), line)
+        return True, entry & DIRTY
+    to_front(row, fixed(shared, K_WAYS), way, entry)
+    return True, 0
+
+
+@internal
+def _served(cpu, line, level, dispatch, start):
+    """Ticks from `start` until a level, or memory below the last one, has delivered a line."""
+    system = fixed(cpu, C_SYSTEM)
+    if level < fixed(system, S_LEVELS):
+        cache = fixed(cpu, C_LEVELS + level)
+        begin = _paced(cpu, level, fixed(cache, K_INTERVAL), dispatch, start)
+        return begin - start + fixed(cache, K_LATENCY)
+    begin = _paced(cpu, MAX_LEVELS, fixed(system, S_MEMORY_INTERVAL), dispatch, start)
+    home = get(fixed(system, S_PAGE_MAP), line >> 6) >> 8 & 0xFF
+    row = fixed(system, S_MEMORY) + 8 * fixed(cpu, C_NODE) * fixed(system, S_NODES)
+    return begin - start + get(row, home)
+
+
+@internal
 def miss(cpu, line, writes, dispatch, start):
     """A line that L1 lacks: bring it in. Returns ticks from `start` << 4 | cause.
 
@@ -464,13 +508,8 @@ def miss(cpu, line, writes, dispatch, start):
     """
     system = fixed(cpu, C_SYSTEM)
     last = fixed(system, S_LEVELS) - 1
-    page_entry = get(fixed(system, S_PAGE_MAP), line >> 6)
-    stats = _struct_stats(cpu, page_entry)
-    add(stats, X_MISSES, 1)
-    state = OWNED
-    coherent = fixed(system, S_DIRECTORY) != 0
-    # private levels below L1
-    for level in range(1, last):
+    private = fixed(system, S_PRIVATE)
+    for level in range(1, private):
         cache = fixed(cpu, C_LEVELS + level)
         row = row_of(cache, line)
         way = find(row, fixed(cache, K_WAYS), line)
@@ -479,71 +518,56 @@ def miss(cpu, line, writes, dispatch, start):
             # the right to write and the dirty data move up with the line
             to_front(row, fixed(cache, K_WAYS), way, entry & ~DIRTY)
             add(cache, K_HITS, 1)
-            begin = _paced(cpu, level, fixed(cache, K_INTERVAL), dispatch, start)
-            _fill_private(cpu, level - 1, entry)
-            ticks = begin - start + fixed(cache, K_LATENCY)
-            add(stats, X_MISSES + level, 1)
-            add(stats, X_TICKS, ticks)
-            return ticks << _CAUSE_BITS | (LEVEL_1 + level)
+            _fill(cpu, level - 1, entry)
+            return _served(cpu, line, level, dispatch, start) << _CAUSE_BITS | (LEVEL_1 + level)
         add(cache, K_MISSES, 1)
 
-    coherence_ticks = 0
+    state = OWNED
+    ticks = 0
     transferred = False
+    coherent = fixed(system, S_DIRECTORY) != 0
     if coherent:
-        coherence_ticks, transferred = _from_other_core(cpu, line, writes, start)
+        ticks, transferred = _from_other_core(cpu, line, writes, start)
         state = _grant(cpu, line, writes)
-    cause = COHERENCE
-    ticks = coherence_ticks
-    shared = fixed(cpu, C_LEVELS + last)
-    inclusion = fixed(shared, K_INCLUSION)
-    row = row_of(shared, line)
-    way = find(row, fixed(shared, K_WAYS), line)
-    if way >= 0:
-        add(shared, K_HITS, 1)
-        entry = peek_u32(row + 4 * way)
-        if inclusion == VICTIM and not coherent:
-            remove(row, fixed(shared, K_WAYS), line)
-            state |= entry & DIRTY
-        else:
-            to_front(row, fixed(shared, K_WAYS), way, entry)
-    else:
-        add(shared, K_MISSES, 1)
-        if inclusion != VICTIM:
-            _fill_last(cpu, last, line)
-    if transferred:
-        add(stats, X_COHERENCE, 1)
-    else:
+
+    found = private
+    while found < last:
+        # a level that the cores of a cluster share
+        cache = fixed(cpu, C_LEVELS + found)
+        row = row_of(cache, line)
+        way = find(row, fixed(cache, K_WAYS), line)
         if way >= 0:
-            begin = _paced(cpu, last, fixed(shared, K_INTERVAL), dispatch, start)
-            served = begin - start + fixed(shared, K_LATENCY)
-            level_cause = LEVEL_1 + last
-            add(stats, X_MISSES + last, 1)
-        else:
-            begin = _paced(cpu, MAX_LEVELS, fixed(system, S_MEMORY_INTERVAL), dispatch, start)
-            home = page_entry >> 8 & 0xFF
-            node = fixed(cpu, C_NODE)
-            served = begin - start + get(fixed(system, S_MEMORY), node * fixed(system, S_NODES) + home)
-            level_cause = MEMORY
-            add(stats, X_MEMORY, 1)
+            to_front(row, fixed(cache, K_WAYS), way, peek_u32(row + 4 * way))
+            add(cache, K_HITS, 1)
+            break
+        add(cache, K_MISSES, 1)
+        found += 1
+    upto = found - 1
+    if found == last:
+        there, dirty = _from_last(cpu, line, coherent)
+        state |= dirty
+        if not there:
+            found += 1
+
+    cause = COHERENCE
+    if not transferred:
+        served = _served(cpu, line, found, dispatch, start)
         if served >= ticks:
             ticks = served
-            cause = level_cause
-        else:
-            add(stats, X_COHERENCE, 1)
-    _fill_private(cpu, last - 1, line | state)
+            cause = LEVEL_1 + found if found <= last else MEMORY
+    _fill(cpu, upto, line | state)
     if fixed(system, S_PREFETCH) != 0:
         _prefetch_next(cpu, line)
-    add(stats, X_TICKS, ticks)
     return ticks << _CAUSE_BITS | cause
 
 
-@njit(forceinline=True)
+@inlined
 def bring_in(cpu, line, writes, dispatch, start):
     """`miss`, called through its address: it is compiled once, not into each caller."""
     return call_i64_5(fixed(cpu, E_MISS), cpu, line, 1 if writes else 0, dispatch, start)
 
 
-@njit
+@internal
 def touch(cpu, address, writes):
     """An access of background code: it moves lines and pages, and takes no time here."""
     translate(cpu, address)

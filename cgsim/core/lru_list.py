@@ -8,7 +8,7 @@ must be small integers (page numbers): the table has an entry for each. Same ans
 import numpy as np
 
 from cgsim.core.fields import get, put
-from cgsim.core.jit import njit
+from cgsim.core.jit import inlined, internal
 from cgsim.core.memory import address_of, reserve
 from cgsim.core.raw import peek_u16, poke_u16
 
@@ -30,12 +30,12 @@ def new_list(entries, names):
     return address_of(header), (header, slot_of, links)
 
 
-@njit(forceinline=True)
+@inlined
 def _slot(links, number):
     return links + 8 * _SLOT_WORDS * number
 
 
-@njit
+@internal
 def touch(header, name):
     """Make `name` the most recent; True if it was there, else the least recent one leaves."""
     where = get(header, _SLOT_OF) + 2 * name

@@ -7,16 +7,16 @@ import numpy as np
 HOST_HUGE_PAGE_BYTES = 1 << 21
 
 
-def reserve(size_bytes):
+def reserve(size_bytes, *, huge=True):
     """A zeroed int64 array of `size_bytes` (rounded up to a page) that costs only what is touched.
 
     MAP_NORESERVE lets a simulated memory be far larger than the host's. Large buffers ask for huge
-    pages: a simulator that walks randomly through them spends most of its time in the host's TLB
-    otherwise.
+    pages, unless they are to be touched sparsely: a simulator that walks randomly through them
+    spends most of its time in the host's TLB otherwise.
     """
     rounded = -(-int(size_bytes) // mmap.PAGESIZE) * mmap.PAGESIZE
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-    huge = rounded >= HOST_HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE")
+    huge = huge and rounded >= HOST_HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE")
     buffer = mmap.mmap(-1, rounded + (HOST_HUGE_PAGE_BYTES if huge else 0), flags=flags)
     if huge:
         buffer.madvise(mmap.MADV_HUGEPAGE)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cgsim.core.blocks import C_HISTORY, C_PREDICTOR
 from cgsim.core.fields import fixed, get, put
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import JIT_DISABLED, inlined, internal
 from cgsim.core.raw import peek_u16, poke_u16
 
 TABLE_BITS = 10
@@ -40,20 +40,20 @@ if JIT_DISABLED:
 
 else:
 
-    @njit(forceinline=True)
+    @inlined
     def _hash(site, history, table):
         z = np.uint64((site << 3) + table) * np.uint64(_SITE_MIX) ^ np.uint64(history)
         return np.int64((z * np.uint64(_HISTORY_MIX)) >> np.uint64(34))
 
 
-@njit
+@internal
 def _where(site, history, table):
     """(Byte offset of the entry of a table that a branch maps to, its tag)."""
     mixed = _hash(site, history, table)
     return 2 * ((table << TABLE_BITS) + (mixed & _INDEX_MASK)), mixed >> TABLE_BITS & _TAG_MASK
 
 
-@njit(forceinline=True)
+@inlined
 def predict_and_train(cpu, site, taken):
     """True if the branch at `site` was predicted right; learns its outcome.
 
@@ -71,7 +71,7 @@ def predict_and_train(cpu, site, taken):
     return _train(tables, site, history, outcome, where, entry) != 0
 
 
-@njit
+@internal
 def _train(tables, site, history, outcome, where, entry_0):
     """`predict_and_train` with all tables; 1 if the prediction was right.
 
@@ -112,7 +112,7 @@ def _train(tables, site, history, outcome, where, entry_0):
     return right
 
 
-@njit
+@internal
 def _allocate(tables, site, history, provider, outcome):
     """After a mispredict, try a longer history: take the first entry that is not useful."""
     for table in range(provider + 1, TABLES + 1):

@@ -8,7 +8,7 @@ the host need not follow a pointer from note to note.
 
 from cgsim.core.blocks import C_NOTES, C_ROB_ENTRIES
 from cgsim.core.fields import fixed, get, put
-from cgsim.core.jit import njit
+from cgsim.core.jit import inlined
 
 _BLOCK_SHIFT = 4
 BLOCK = 1 << _BLOCK_SHIFT
@@ -16,14 +16,14 @@ NOTES = 128
 MOST_ENTRIES = BLOCK * (NOTES - 2)
 
 
-@njit(forceinline=True)
+@inlined
 def enter(cpu, number, clock):
     """When instruction `number` enters that the front end has at `clock`."""
     left = number - fixed(cpu, C_ROB_ENTRIES)
     return max(clock, get(fixed(cpu, C_NOTES), left >> _BLOCK_SHIFT & NOTES - 1))
 
 
-@njit(forceinline=True)
+@inlined
 def leave(cpu, number, clock):
     """Note that instruction `number` has retired at `clock`."""
     put(fixed(cpu, C_NOTES), number >> _BLOCK_SHIFT & NOTES - 1, clock)

@@ -8,6 +8,7 @@ from cgsim.core import blocks as b
 from cgsim.core import predictor, rob
 from cgsim.core.lru_list import new_list
 from cgsim.core.memory import address_of, reserve
+from cgsim.core.places import Places
 from cgsim.core.recency import NAME_BITS, row_entries
 from cgsim.core.timed import entry_points, now
 
@@ -98,21 +99,24 @@ class System:
     spec : SystemSpec
     heap : cgsim.core.heap.Heap
         The memory it works on.
+    places : bool
+        Attribute each access to its object and word (`cgsim.core.places`): slower, same times.
     """
 
-    def __init__(self, spec, heap):
+    def __init__(self, spec, heap, *, places=False):
         if heap.memory_bytes // LINE_BYTES > 1 << NAME_BITS:
             raise ValueError(f"a timed machine addresses at most {LINE_BYTES << NAME_BITS} bytes")
         self.spec = spec
         self.heap = heap
         self._keep = []
         cores = len(spec.cluster_of_core)
-        self.struct_stats = self._array(len(heap.caches) * b.STRUCT_STATS)
-        self.struct_stats.shape = (-1, b.STRUCT_STATS)
         self._system = self._array(b.SYSTEM_FIELDS)
         self._caches = {}
         self._core_arrays = {}
         self._fill_system(cores)
+        self.places = Places(heap, cores) if places else None
+        if self.places is not None:
+            self.places.install(self._system)
         self._cpus = [self._new_cpu(cpu) for cpu in range(len(spec.core_of_cpu))]
         first: dict[int, int] = {}
         for cpu, core in enumerate(spec.core_of_cpu):
@@ -135,9 +139,9 @@ class System:
     def _fill_system(self, cores):
         spec, system = self.spec, self._system
         system[b.S_PAGE_MAP] = address_of(self.heap.page_map)
-        system[b.S_STRUCT_STATS] = address_of(self.struct_stats)
         system[b.S_CORES] = cores
         system[b.S_LEVELS] = len(spec.levels)
+        system[b.S_PRIVATE] = sum(level.shared_by == PRIVATE for level in spec.levels)
         memory = np.asarray(spec.memory_cycles, dtype=float)
         latencies = self._array(memory.size)
         latencies[:] = np.rint(memory.ravel() * b.TICKS)
@@ -166,7 +170,7 @@ class System:
                 system[field] = address_of(row)
             words = b.D_SHARERS + (cores + 61) // 62
             system[b.S_RECORD_WORDS] = words
-            directory = reserve(self.heap.memory_bytes // LINE_BYTES * words * 8)
+            directory = reserve(self.heap.memory_bytes // LINE_BYTES * words * 8, huge=False)
             self._keep.append(directory)
             system[b.S_DIRECTORY] = address_of(directory)
 
@@ -255,7 +259,7 @@ class System:
         """Let accesses take the short way where nothing stands in its way: see `timed.load`."""
         first = self._caches[0, block[b.C_CORE]]
         simple = first[b.K_MASK] >= 0 and first[b.K_FOLD] == 0 and first[b.K_ROW_BYTES] == 64
-        block[b.C_SLOW] = 0 if simple and siblings == 1 else -1
+        block[b.C_SLOW] = 0 if simple and siblings == 1 and self.places is None else -1
         block[b.C_L1_ROWS] = first[b.K_ROWS]
         block[b.C_L1_MASK] = first[b.K_MASK]
         block[b.C_L1_LATENCY] = first[b.K_LATENCY]

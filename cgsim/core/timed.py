@@ -37,22 +37,21 @@ from cgsim.core.blocks import (
     C_SLOW,
     C_WIDTH,
     E_MISPREDICT,
-    E_MODIFY,
     E_PAUSE,
     E_READ,
     E_SETTLE,
-    E_STORE,
     E_TOUCH,
     E_TRANSLATE,
+    E_WRITE,
     FORWARD_ENTRIES,
     FORWARD_FIELDS,
     LEVEL_1,
     WORK,
 )
 from cgsim.core.fields import add, fixed, get, put
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import JIT_DISABLED, inlined, njit
 from cgsim.core.predictor import predict_and_train
-from cgsim.core.raw import call_i64_4, function_address, peek_u32
+from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32
 from cgsim.core.recency import find, to_front
 from cgsim.core.rob import enter, leave
 
@@ -61,12 +60,8 @@ def _read(cpu, address, token, unused):
     return window.read(cpu, address, token)
 
 
-def _modify(cpu, address, kind, token):
-    return window.write(cpu, address, kind, token, 0)
-
-
-def _store(cpu, address, token, value_token):
-    return window.write(cpu, address, window.WRITE, token, value_token)
+def _write(cpu, address, kind, token, value_token):
+    return window.write(cpu, address, kind, token, value_token)
 
 
 def _mispredict(cpu, token, unused, unused_too):
@@ -115,7 +110,7 @@ def entry_points():
     """Addresses of the engine's functions, in the order of `cgsim.core.blocks.ENTRY_POINTS`."""
     global _compiled
     if _compiled is None:
-        functions = (_read, _modify, _store, _mispredict, _translate, _settle, _pause, _touch, _miss)
+        functions = (_read, _write, _mispredict, _translate, _settle, _pause, _touch, _miss)
         if JIT_DISABLED:
             _compiled = [(function, None) for function in functions]
         else:
@@ -123,7 +118,7 @@ def entry_points():
     return [function_address(function, compiled) for function, compiled in _compiled]
 
 
-@njit(forceinline=True)
+@inlined
 def load(cpu, address, token):
     """A read; returns the tick at which its value is ready."""
     count = get(cpu, C_PENDING) + 1
@@ -168,31 +163,31 @@ def load(cpu, address, token):
     return ready
 
 
-@njit(forceinline=True)
+@inlined
 def read_modify_write(cpu, address, token):
     """An unlocked read-modify-write; returns the tick at which the new value is ready."""
-    return call_i64_4(fixed(cpu, E_MODIFY), cpu, address, window.RMW, token)
+    return call_i64_5(fixed(cpu, E_WRITE), cpu, address, window.RMW, token, 0)
 
 
-@njit(forceinline=True)
+@inlined
 def locked(cpu, address, token):
     """A locked read-modify-write; returns the tick at which it is done."""
-    return call_i64_4(fixed(cpu, E_MODIFY), cpu, address, window.LOCKED, token)
+    return call_i64_5(fixed(cpu, E_WRITE), cpu, address, window.LOCKED, token, 0)
 
 
-@njit(forceinline=True)
+@inlined
 def store(cpu, address, token, value_token):
     """A write."""
-    call_i64_4(fixed(cpu, E_STORE), cpu, address, token, value_token)
+    call_i64_5(fixed(cpu, E_WRITE), cpu, address, window.WRITE, token, value_token)
 
 
-@njit(forceinline=True)
+@inlined
 def work(cpu, instructions):
     """Instructions that touch no object."""
     add(cpu, C_PENDING, instructions)
 
 
-@njit(forceinline=True)
+@inlined
 def branch(cpu, site, taken, token):
     """A conditional branch."""
     add(cpu, C_PENDING, 1)
@@ -202,13 +197,13 @@ def branch(cpu, site, taken, token):
         call_i64_4(fixed(cpu, E_MISPREDICT), cpu, token, 0, 0)
 
 
-@njit(forceinline=True)
+@inlined
 def _front(cpu):
     """The front end's clock after all instructions so far."""
     return get(cpu, C_DISPATCH) + get(cpu, C_PENDING) * fixed(cpu, C_WIDTH)
 
 
-@njit(forceinline=True)
+@inlined
 def compute(cpu, token, operations, multiplies, indexed):
     """The token of a value computed from one with `token`: the latency, not the instructions."""
     return (
@@ -219,7 +214,7 @@ def compute(cpu, token, operations, multiplies, indexed):
     )
 
 
-@njit(forceinline=True)
+@inlined
 def pace(cpu, ticks):
     """The front end passes this point at most once per `ticks`, as a chain of calls does."""
     front = _front(cpu)
@@ -229,19 +224,19 @@ def pace(cpu, ticks):
     put(cpu, C_FRONT_CAUSE, WORK)
 
 
-@njit(forceinline=True)
+@inlined
 def pause(cpu, ticks, history):
     """Other code runs: the window drains, `ticks` pass, `history` is its branches' outcomes."""
     call_i64_4(fixed(cpu, E_PAUSE), cpu, ticks, 0, history)
 
 
-@njit(forceinline=True)
+@inlined
 def fence(cpu):
     """Nothing after it starts before everything before it is done."""
     call_i64_4(fixed(cpu, E_PAUSE), cpu, 0, 1, 0)
 
 
-@njit(forceinline=True)
+@inlined
 def touch(cpu, first, lines, writes):
     """Background code touches consecutive lines from `first`: caches move, no time passes."""
     call_i64_4(fixed(cpu, E_TOUCH), cpu, first, lines, writes)

@@ -65,6 +65,7 @@ from cgsim.core.blocks import (
     S_FORWARD,
     S_LOCKED,
     S_MISPREDICT,
+    S_PLACES,
     S_RENAMED,
     S_SIBLING,
     T_LINE,
@@ -88,7 +89,8 @@ from cgsim.core.hierarchy import (
     translate,
     upgrade,
 )
-from cgsim.core.jit import njit
+from cgsim.core.jit import inlined, internal
+from cgsim.core.places import attribute
 from cgsim.core.raw import peek_u32, poke_u32
 from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
 
@@ -96,7 +98,7 @@ WRITE, RMW, LOCKED = range(3)
 _SHARING_TICKS = 64 * TICKS
 
 
-@njit(forceinline=True)
+@inlined
 def _dispatch(cpu, count):
     """Advance the front end by `count` instructions; returns its clock."""
     clock = get(cpu, C_DISPATCH) + count * fixed(cpu, C_WIDTH)
@@ -114,7 +116,7 @@ def _dispatch(cpu, count):
     return clock
 
 
-@njit(forceinline=True)
+@inlined
 def _retire(cpu, count, dispatched, complete, cause, cause_ticks, tlb_ticks):
     """Retire `count` instructions of which the last completes at `complete`; charge the wait.
 
@@ -140,7 +142,7 @@ def _retire(cpu, count, dispatched, complete, cause, cause_ticks, tlb_ticks):
     return charged
 
 
-@njit
+@internal
 def settle(cpu):
     """Dispatch and retire what is pending."""
     count = get(cpu, C_PENDING)
@@ -150,7 +152,7 @@ def settle(cpu):
         _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
 
 
-@njit(forceinline=True)
+@inlined
 def _arrive(cpu):
     """(Instructions, clock of the front end) of an access and of what was pending before it."""
     count = get(cpu, C_PENDING) + 1
@@ -158,7 +160,7 @@ def _arrive(cpu):
     return count, _dispatch(cpu, count)
 
 
-@njit
+@internal
 def mispredict(cpu, token):
     """A branch went the other way: the front end starts anew when its outcome is known."""
     count, dispatched = _arrive(cpu)
@@ -169,7 +171,7 @@ def mispredict(cpu, token):
     put(cpu, C_FRONT_CAUSE, BRANCH)
 
 
-@njit
+@internal
 def fence(cpu):
     """Nothing after it starts before everything before it has retired (lfence)."""
     count, dispatched = _arrive(cpu)
@@ -179,7 +181,7 @@ def fence(cpu):
     put(cpu, C_FRONT_CAUSE, WORK)
 
 
-@njit
+@internal
 def pause(cpu, ticks):
     """Other code runs for `ticks`: the window and the store buffer drain, the clocks move on."""
     settle(cpu)
@@ -193,13 +195,13 @@ def pause(cpu, ticks):
         put(cpu, C_NEXT_LEVEL + level, clock)
 
 
-@njit
+@internal
 def forget_history(cpu, bits):
     """Other code's branches stand in the global history now."""
     put(cpu, C_HISTORY, bits)
 
 
-@njit(forceinline=True)
+@inlined
 def _forwarded(cpu, address):
     """When a store in flight hands its value to a load of the same word; -1 if none does."""
     word = address >> 3
@@ -213,7 +215,7 @@ def _forwarded(cpu, address):
     return get(entry, 1)
 
 
-@njit(forceinline=True)
+@inlined
 def _note_store(cpu, address, ready):
     word = address >> 3
     entry = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
@@ -222,7 +224,7 @@ def _note_store(cpu, address, ready):
     put(entry, 2, get(cpu, C_INSTRUCTIONS))
 
 
-@njit(forceinline=True)
+@inlined
 def _fetch(cpu, line, row, writes, dispatched, start):
     """An L1 miss: waits for a line-fill buffer; returns (ticks from start << 4 | cause)."""
     add(fixed(cpu, C_LEVELS), K_MISSES, 1)
@@ -241,7 +243,7 @@ def _fetch(cpu, line, row, writes, dispatched, start):
     return ticks << 4 | packed & 15
 
 
-@njit(forceinline=True)
+@inlined
 def translated(cpu, address, start):
     """Ticks until the address' translation is known."""
     if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE):
@@ -253,7 +255,7 @@ def translated(cpu, address, start):
     return ticks
 
 
-@njit(forceinline=True)
+@inlined
 def _port(cpu, first, dispatched, start):
     """When a load or store port is free: one access per interval, counted from dispatch."""
     port = max(get(cpu, C_NEXT_LEVEL), dispatched)
@@ -261,7 +263,7 @@ def _port(cpu, first, dispatched, start):
     return max(start, port)
 
 
-@njit(forceinline=True)
+@inlined
 def _locate(cpu, first, row, line, writes, dispatched, start):
     """Find a line in L1 or bring it in; returns (ticks << 4 | cause).
 
@@ -287,7 +289,7 @@ def _locate(cpu, first, row, line, writes, dispatched, start):
     return latency << 4 | LEVEL_1
 
 
-@njit(forceinline=True)
+@inlined
 def _loaded(cpu, address, start, latency, token):
     """When a load has its value: from the cache, or from a store in flight.
 
@@ -307,7 +309,7 @@ def _loaded(cpu, address, start, latency, token):
     return max(start, forwarded) + ticks
 
 
-@njit
+@internal
 def _from_sibling(cpu, line, kind, start):
     """Extra ticks of a write to a line that the core's other hardware thread wrote last.
 
@@ -332,7 +334,7 @@ def _from_sibling(cpu, line, kind, start):
     return begin - start
 
 
-@njit
+@internal
 def read(cpu, address, token):
     """A load; returns the tick at which its value is ready. `token`: of the address."""
     count, dispatched = _arrive(cpu)
@@ -343,17 +345,21 @@ def read(cpu, address, token):
         # the store buffer has it: whoever owns the line now is not asked
         ready = _loaded(cpu, address, start, 0, token)
         _retire(cpu, count, dispatched, ready, WORK, 0, 0)
+        if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
+            attribute(cpu, address, False, LEVEL_1, 0, 0)
         return ready
     tlb_ticks = translated(cpu, address, start)
     start = _port(cpu, first, dispatched, start + tlb_ticks)
     line = address >> LINE_SHIFT
     packed = _locate(cpu, first, row_of(first, line), line, False, dispatched, start)
     ready = _loaded(cpu, address, start, packed >> 4, token)
-    _retire(cpu, count, dispatched, ready, packed & 15, packed >> 4, tlb_ticks)
+    waited = _retire(cpu, count, dispatched, ready, packed & 15, packed >> 4, tlb_ticks)
+    if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
+        attribute(cpu, address, False, packed & 15, waited, tlb_ticks)
     return ready
 
 
-@njit
+@internal
 def write(cpu, address, kind, token, value_token):
     """A WRITE, an RMW or a LOCKED one; returns the tick at which its value is ready.
 
@@ -391,8 +397,10 @@ def write(cpu, address, kind, token, value_token):
     if kind == LOCKED:
         waited = latency - fixed(first, K_LATENCY)
         ready = start + waited + fixed(system, S_LOCKED)
-        _retire(cpu, count, dispatched, start + waited, cause, waited, tlb_ticks)
-        _retire(cpu, 0, dispatched, ready, LOCK, fixed(system, S_LOCKED), 0)
+        charged = _retire(cpu, count, dispatched, start + waited, cause, waited, tlb_ticks)
+        charged += _retire(cpu, 0, dispatched, ready, LOCK, fixed(system, S_LOCKED), 0)
+        if fixed(system, S_PLACES) != 0:
+            attribute(cpu, address, True, cause, charged, tlb_ticks)
         put(cpu, C_DRAIN, ready)
         # nothing later starts before a locked operation is done
         put(cpu, C_DISPATCH, max(get(cpu, C_DISPATCH), ready))
@@ -403,10 +411,12 @@ def write(cpu, address, kind, token, value_token):
         # where the store is renamed, adding is all that an in-place addition takes
         if token != 0 or fixed(system, S_RENAMED) >= fixed(system, S_FORWARD):
             ready += fixed(cpu, C_ALU)
-        _retire(cpu, count, dispatched, ready, cause, latency, tlb_ticks)
+        charged = _retire(cpu, count, dispatched, ready, cause, latency, tlb_ticks)
     else:
         ready = max(start, value_token)
-        _retire(cpu, count, dispatched, ready, WORK, 0, tlb_ticks)
+        charged = _retire(cpu, count, dispatched, ready, WORK, 0, tlb_ticks)
+    if fixed(system, S_PLACES) != 0:
+        attribute(cpu, address, True, cause, charged, tlb_ticks)
     if fixed(cpu, C_SLOTS) == 0:
         _drain(cpu, start + latency)
     else:
@@ -418,7 +428,7 @@ def write(cpu, address, kind, token, value_token):
     return ready
 
 
-@njit(forceinline=True)
+@inlined
 def _drain(cpu, owned):
     """A store enters the store buffer; it leaves in order, retired, once its line is here.
 
