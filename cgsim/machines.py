@@ -189,6 +189,10 @@ class Window:
 
     dispatch_width: float = _number("ops/cycle", low=1, high=64)
     rob_entries: int = _count(high=1 << 14)
+    alu_scheduler_entries: int | None = _count(high=1 << 14, optional=True)
+    """ALU operations that may wait for their operands; null: it does not bind."""
+    agu_scheduler_entries: int | None = _count(high=1 << 14, optional=True)
+    """Loads and stores that may wait for their addresses; null: it does not bind."""
     load_ports: float = _number("ops/cycle", low=0.5, high=16)
     store_ports: float = _number("ops/cycle", low=0.5, high=16)
     store_buffer_entries: int = _count(high=1 << 12)

@@ -14,6 +14,10 @@ INSTRUCTIONS_PER_OP = 1.5
 register moves take none. Fitted on the native cycles of the recorded kernel functions on Zen 5
 (benchmarks/TRACES.md); taken to hold for the other machines too."""
 
+HOLD_CYCLES = 7
+"""Cycles that a scheduler entry is held beyond the wait for operands: from dispatch to execution,
+and until a loaded value is certain. Fitted with the above (benchmarks/TRACES.md)."""
+
 _SHARED_BY = {"core": PRIVATE, "cluster": CLUSTER, "socket": SOCKET}
 _INCLUSION = {"nine": NINE, "inclusive": INCLUSIVE, "victim": VICTIM}
 
@@ -53,6 +57,9 @@ def system_spec(machine: Machine, cpus: int = 1, *, prefetch_next_line: bool = F
         store_interval_cycles=1 / machine.window.store_ports,
         fill_entries=machine.window.line_fill_buffers,
         memory_interval_cycles=cycles(interval_ns) if interval_ns else 0.0,
+        alu_entries=machine.window.alu_scheduler_entries or 0,
+        agu_entries=machine.window.agu_scheduler_entries or 0,
+        hold_cycles=HOLD_CYCLES,
         mispredict_cycles=machine.window.mispredict_cycles,
         locked_cycles=machine.window.locked_rmw_cycles,
         forward_cycles=machine.window.store_forward_cycles,

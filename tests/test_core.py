@@ -400,6 +400,35 @@ def test_independent_misses_overlap_as_far_as_the_reorder_buffer() -> None:
     assert _warm_loads(8, 0, 0, rob_entries=448) < 1.2 * memory
 
 
+def _chains_in_l1(compares: int, **changes: Any) -> float:
+    """Cycles per chain of 16 dependent loads that hit L1, each followed by branches on its value.
+
+    Before each chain stands a call: it does not depend on the chain before.
+    """
+    bench = Bench(**changes)
+    chain = [(LOAD, 0, 0, 1), *[(BRANCH, 7 + i, 0, 1) for i in range(compares)]] * 16
+    bench.run([(LOAD, 0, 0, 0), *chain[1:]])
+    rows = []
+    for _ in range(40):
+        rows += [(LOAD, 0, 0, 0), *chain[1:], (WORK, 0, 20, 0)]
+    return bench.run(rows) / 40
+
+
+def test_a_full_scheduler_ends_the_overlap_of_chains_that_hit() -> None:
+    latency = Bench().system.spec.levels[0].latency_cycles
+    free = _chains_in_l1(3, alu_entries=0, agu_entries=0, rob_entries=1 << 14)
+    loose = _chains_in_l1(3, alu_entries=88, agu_entries=56, rob_entries=1 << 14)
+    tight = _chains_in_l1(3, alu_entries=24, agu_entries=56, rob_entries=1 << 14)
+    assert free < 0.6 * loose < 0.6 * tight
+    # with as few entries as one operation a turn needs, nothing overlaps
+    alone = _chains_in_l1(3, alu_entries=4, agu_entries=4)
+    assert alone > 0.95 * 16 * latency
+    # instructions that wait for nothing leave the schedulers at once
+    idle = [(WORK, 0, 8, 0)] * 100
+    bound = Bench().run(idle)
+    assert Bench(alu_entries=0, agu_entries=0).run(idle) == pytest.approx(bound, rel=0.02)
+
+
 def test_line_fill_buffers_bound_the_overlap() -> None:
     memory = Bench().system.spec.memory_cycles[0][0]
     rows = [(LOAD, 4096 * (i + 1), 0, 0) for i in range(80)]
@@ -458,6 +487,9 @@ def test_locked_operations_serialise() -> None:
     bench.run(lines)
     assert bench.run(lines) == pytest.approx(80 * locked, rel=0.1)
     memory = bench.system.spec.memory_cycles[0][0]
+    # what follows one is dispatched and loaded while it locks
+    chain = [row for i in range(40) for row in ((ATOMIC, LINE * (i % 8), 1, 1), (LOAD, 0, 0, 0))]
+    assert bench.run(chain) == pytest.approx(40 * locked, rel=0.05)
     # misses on both sides of a locked operation do not overlap
     apart = Bench().run([(LOAD, 4096, 0, 0), (ATOMIC, 0, 1, 0), (LOAD, 8192, 0, 0)])
     together = Bench().run([(LOAD, 4096, 0, 0), (LOAD, 8192, 0, 0)])

@@ -61,7 +61,7 @@ MAX_LEVELS = 4
     K_MISSES,
     K_INCLUSION,
     K_LEVEL,
-    K_LIST,  # raw address of the list (`cgsim.core.lru_list`) of a fully associative TLB level, or 0
+    K_LIST,  # raw address of a fully associative TLB level's list (`cgsim.core.lru_list`), or 0
     LEVEL_FIELDS,
 ) = range(14)
 NINE, INCLUSIVE, VICTIM = range(3)
@@ -84,7 +84,7 @@ NINE, INCLUSIVE, VICTIM = range(3)
     _w3,
     C_SLOW,  # -1: no access may take the short way (`cgsim.core.timed`), else 0
     C_WIDTH,  # ticks per instruction at full width
-    C_L1_ROWS,  # raw address of L1's sets, its sets - 1, its latency and interval, for the short way
+    C_L1_ROWS,  # for the short way: raw address of L1's sets, sets - 1, latency and interval
     C_L1_MASK,
     C_L1_LATENCY,
     C_L1_INTERVAL,
@@ -126,17 +126,26 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_PACE,  # dispatch clock of the last paced point
     C_SLOTS,  # raw address of the clock of the core's front end; 0 for its only hardware thread
     C_TENURE,  # raw address of the core's table of lines that it may still use: TENURE_FIELDS
+    C_TESTS,  # branches among the pending instructions
+    C_LOADED,  # when the value of the youngest load is ready; 0 after a call or return
+    C_WAITING,  # entries of the schedulers taken, packed (`cgsim.core.scheduler`)
+    C_WAIT_BUCKET,  # bucket of the dispatch clock up to which they have been given back
+    C_HOLD,  # ticks that an entry is held beyond the wait for operands
     C_PAUSED,  # ticks of the retirement clock that other code took
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,
-) = (*range(60), 60 + len(CAUSES) - 1)
+) = (*range(65), 65 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
 ENTRY_POINTS = ("read", "write", "mispredict", "translate", "settle", "pause", "touch", "miss")
 (E_READ, E_WRITE, E_MISPREDICT, E_TRANSLATE, E_SETTLE, E_PAUSE, E_TOUCH, E_MISS) = range(
     CPU_FIELDS, CPU_FIELDS + len(ENTRY_POINTS)
 )
-CPU_WORDS = CPU_FIELDS + len(ENTRY_POINTS)
+
+# Behind them: scheduler entries to give back, by bucket of the dispatch clock.
+WAIT_BUCKETS = 512
+C_WAIT = CPU_FIELDS + len(ENTRY_POINTS)
+CPU_WORDS = C_WAIT + WAIT_BUCKETS
 
 FORWARD_ENTRIES = 64
 FORWARD_FIELDS = 4

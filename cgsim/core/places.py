@@ -35,7 +35,8 @@ PLACE_COLUMNS = ("accesses", "wait_ticks", "translations", "false_sharing", *CAU
 (P_ACCESSES, P_WAIT, P_TRANSLATIONS, P_FALSE, P_CAUSES) = range(5)
 _PLACE_WORDS = len(PLACE_COLUMNS)
 
-(_FIRST, _STRIDE, _WHOLE) = range(3)  # of a cache: its first place, bytes of an object, 1 if one place
+# Of a slab cache: its first place, bytes of an object, 1 if an object is one place.
+(_FIRST, _STRIDE, _WHOLE) = range(3)
 _CACHE_WORDS = 4
 _LARGEST_BYTES = 16384  # larger objects are one place
 

@@ -1,9 +1,9 @@
 """The reorder buffer: an instruction enters when the one that many before it has retired.
 
 Retirement is noted per block of `BLOCK` instructions, at each access: the note of a block is the
-clock of the last access in it. A block without an access (plain work, `BLOCK` instructions and more)
-keeps an old note and holds nobody back; the next block with one does. So entering is one read, and
-the host need not follow a pointer from note to note.
+clock of the last access in it. A block without an access (plain work, `BLOCK` instructions and
+more) keeps an old note and holds nobody back; the next block with one does. So entering is one
+read, and the host need not follow a pointer from note to note.
 """
 
 from cgsim.core.blocks import C_NOTES, C_ROB_ENTRIES

@@ -23,7 +23,6 @@ from cgsim.core.raw import peek_u32
 from cgsim.core.recency import NAME_MASK
 
 
-
 @njit(forceinline=True)
 def announce(cpu, address):
     """Ask the host for the rows and the page map's entry that an access to `address` reads."""

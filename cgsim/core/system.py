@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cgsim.core import blocks as b
-from cgsim.core import predictor, rob
+from cgsim.core import predictor, rob, scheduler
 from cgsim.core.lru_list import new_list
 from cgsim.core.memory import address_of, reserve
 from cgsim.core.places import Places
@@ -53,9 +53,10 @@ class SystemSpec(NamedTuple):
     `core_of_cpu`, `cluster_of_core`, `socket_of_core`, `node_of_core`: topology, tuples of int.
     `width`: instructions dispatched per cycle; `memory_cycles[node][home]`;
     `transfer_cycles[core][owner]` of a line another core owns, `invalidate_cycles[core][other]`
-    until a copy there is gone. `renamed_cycles`: as `forward_cycles`, where the address needs no
-    computation; None: the same. `sibling_cycles`: of a line between locked operations of a core's
-    hardware threads.
+    until a copy there is gone. `alu_entries`, `agu_entries`: of the schedulers, 0: they do not
+    bind; `hold_cycles`: an entry is held beyond the wait for operands. `renamed_cycles`: as
+    `forward_cycles`, where the address needs no computation; None: the same. `sibling_cycles`: of a
+    line between locked operations of a core's hardware threads.
     """
 
     ghz: float
@@ -82,6 +83,9 @@ class SystemSpec(NamedTuple):
     memory_cycles: tuple
     transfer_cycles: object
     invalidate_cycles: object
+    alu_entries: int = 0
+    agu_entries: int = 0
+    hold_cycles: float = 0.0
     renamed_cycles: float | None = None
     sibling_cycles: float = 0.0
 
@@ -244,6 +248,10 @@ class System:
         # hardware threads halve these buffers between them
         block[b.C_ROB_ENTRIES] = min(max(spec.rob_entries // siblings, 1), rob.MOST_ENTRIES)
         block[b.C_NOTES] = address_of(self._array(rob.NOTES))
+        block[b.C_WAITING] = scheduler.empty(
+            -(-spec.alu_entries // siblings), -(-spec.agu_entries // siblings)
+        )
+        block[b.C_HOLD] = ticks(spec.hold_cycles)
         block[b.C_STORE_ENTRIES] = store_entries
         block[b.C_STORE_INTERVAL] = ticks(spec.store_interval_cycles)
         block[b.C_STORE_RING] = address_of(self._array(store_entries))
@@ -251,7 +259,7 @@ class System:
         block[b.C_FILL_ENTRIES] = spec.fill_entries
         block[b.C_FILLS] = address_of(self._array(spec.fill_entries))
         block[b.C_PREDICTOR] = address_of(self._array(predictor.ENTRIES, np.uint16))
-        block[b.CPU_FIELDS :] = entry_points()
+        block[b.CPU_FIELDS : b.C_WAIT] = entry_points()
         self._shorten(block, siblings)
         return block
 

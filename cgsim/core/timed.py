@@ -18,7 +18,6 @@ from cgsim.core.blocks import (
     C_BRANCHES,
     C_CAUSES,
     C_DISPATCH,
-    C_LAST_PAGE,
     C_FORWARD,
     C_FRONT_CAUSE,
     C_INDEXED,
@@ -27,7 +26,9 @@ from cgsim.core.blocks import (
     C_L1_LATENCY,
     C_L1_MASK,
     C_L1_ROWS,
+    C_LAST_PAGE,
     C_LAST_SHIFT,
+    C_LOADED,
     C_MULTIPLY,
     C_NEXT_LEVEL,
     C_PACE,
@@ -35,6 +36,8 @@ from cgsim.core.blocks import (
     C_QUIET,
     C_RETIRE,
     C_SLOW,
+    C_TESTS,
+    C_WAITING,
     C_WIDTH,
     E_MISPREDICT,
     E_PAUSE,
@@ -54,6 +57,7 @@ from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32
 from cgsim.core.recency import find, to_front
 from cgsim.core.rob import enter, leave
+from cgsim.core.scheduler import AGU_ENTRY, bucket_at, entries_of, is_crowded, note
 
 
 def _read(cpu, address, token, unused):
@@ -121,7 +125,9 @@ def entry_points():
 @inlined
 def load(cpu, address, token):
     """A read; returns the tick at which its value is ready."""
-    count = get(cpu, C_PENDING) + 1
+    pending = get(cpu, C_PENDING)
+    tests = get(cpu, C_TESTS)
+    count = pending + 1
     number = get(cpu, C_INSTRUCTIONS) + count
     slots = count * fixed(cpu, C_WIDTH)
     dispatched = enter(cpu, number, get(cpu, C_DISPATCH) + slots)
@@ -135,23 +141,29 @@ def load(cpu, address, token):
     way = find(row, 16, line)
     word = address >> 3
     recent = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & FORWARD_ENTRIES - 1)
+    entries = entries_of(pending - tests, tests) + AGU_ENTRY
     # each term is nonzero or negative where the short way is closed; one branch for all of them
     closed = (
         min(start - get(cpu, C_QUIET), 0)
         | min(way, 0)
         | fixed(cpu, C_SLOW)
         | (1 if get(recent, 0) == word else 0)
+        | is_crowded(cpu, dispatched, entries)
     )
     if closed != 0:
         return call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
     if way != 0:
         to_front(row, 16, way, peek_u32(row + 4 * way))
+    note(cpu, bucket_at(cpu, dispatched, max(token, get(cpu, C_LOADED))), entries)
+    add(cpu, C_WAITING, entries)
     put(cpu, C_PENDING, 0)
+    put(cpu, C_TESTS, 0)
     put(cpu, C_INSTRUCTIONS, number)
     put(cpu, C_DISPATCH, dispatched)
     put(cpu, C_NEXT_LEVEL, port + fixed(cpu, C_L1_INTERVAL))
     add(cpu, C_ACCESSES, 1)
     ready = start + latency
+    put(cpu, C_LOADED, ready)
     clock = get(cpu, C_RETIRE) + slots
     if dispatched > clock:
         add(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
@@ -190,10 +202,11 @@ def work(cpu, instructions):
 @inlined
 def branch(cpu, site, taken, token):
     """A conditional branch."""
-    add(cpu, C_PENDING, 1)
     add(cpu, C_BRANCHES, 1)
-    if not predict_and_train(cpu, site, taken):
-        add(cpu, C_PENDING, -1)
+    if predict_and_train(cpu, site, taken):
+        add(cpu, C_PENDING, 1)
+        add(cpu, C_TESTS, 1)
+    else:
         call_i64_4(fixed(cpu, E_MISPREDICT), cpu, token, 0, 0)
 
 
@@ -216,7 +229,12 @@ def compute(cpu, token, operations, multiplies, indexed):
 
 @inlined
 def pace(cpu, ticks):
-    """The front end passes this point at most once per `ticks`, as a chain of calls does."""
+    """The front end passes this point at most once per `ticks`, as a chain of calls does.
+
+    What comes next belongs to another function, which has loaded nothing yet.
+    """
+    if ticks > 0:
+        put(cpu, C_LOADED, 0)
     front = _front(cpu)
     clock = max(front, get(cpu, C_PACE) + ticks)
     add(cpu, C_DISPATCH, clock - front)

@@ -14,6 +14,7 @@ TOCS 27 (2009); Carlson, Heirman, Eyerman, Hur and Eeckhout, ACM TACO 11 (2014))
 at retirement.
 """
 
+from cgsim.core import rob
 from cgsim.core.blocks import (
     BRANCH,
     C_ACCESSES,
@@ -29,16 +30,17 @@ from cgsim.core.blocks import (
     C_FRONT_CAUSE,
     C_HISTORY,
     C_INSTRUCTIONS,
+    C_L1_LATENCY,
     C_LAST_PAGE,
     C_LAST_SHIFT,
     C_LEVELS,
+    C_LOADED,
     C_MISPREDICTS,
-    C_L1_LATENCY,
     C_NEXT_LEVEL,
-    C_PENDING,
-    C_QUIET,
     C_PAGE_READY,
     C_PAUSED,
+    C_PENDING,
+    C_QUIET,
     C_RETIRE,
     C_SLOTS,
     C_STORE_ENTRIES,
@@ -47,6 +49,7 @@ from cgsim.core.blocks import (
     C_STORED,
     C_STORES,
     C_SYSTEM,
+    C_TESTS,
     C_WIDTH,
     COHERENCE,
     FLIGHT_ENTRIES,
@@ -78,7 +81,6 @@ from cgsim.core.blocks import (
     TLB,
     WORK,
 )
-from cgsim.core import rob
 from cgsim.core.fields import add, fixed, get, put
 from cgsim.core.hierarchy import (
     LINE_SHIFT,
@@ -93,6 +95,7 @@ from cgsim.core.jit import inlined, internal
 from cgsim.core.places import attribute
 from cgsim.core.raw import peek_u32, poke_u32
 from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
+from cgsim.core.scheduler import AGU_ENTRY, hold
 
 WRITE, RMW, LOCKED = range(3)
 _SHARING_TICKS = 64 * TICKS
@@ -147,23 +150,34 @@ def settle(cpu):
     """Dispatch and retire what is pending."""
     count = get(cpu, C_PENDING)
     if count != 0:
+        tests = get(cpu, C_TESTS)
         put(cpu, C_PENDING, 0)
+        put(cpu, C_TESTS, 0)
         dispatched = _dispatch(cpu, count)
         _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
+        hold(cpu, count - tests, tests, dispatched, 0, 0)
 
 
 @inlined
-def _arrive(cpu):
-    """(Instructions, clock of the front end) of an access and of what was pending before it."""
-    count = get(cpu, C_PENDING) + 1
+def _arrive(cpu, token, agu):
+    """(Instructions, clock of the front end) of an access and of what was pending before it.
+
+    `token`: of its address, `agu`: the scheduler's entry that it takes.
+    """
+    count = get(cpu, C_PENDING)
+    tests = get(cpu, C_TESTS)
     put(cpu, C_PENDING, 0)
-    return count, _dispatch(cpu, count)
+    put(cpu, C_TESTS, 0)
+    dispatched = _dispatch(cpu, count + 1)
+    hold(cpu, count - tests, tests, dispatched, token, agu)
+    return count + 1, dispatched
 
 
 @internal
 def mispredict(cpu, token):
     """A branch went the other way: the front end starts anew when its outcome is known."""
-    count, dispatched = _arrive(cpu)
+    add(cpu, C_TESTS, 1)
+    count, dispatched = _arrive(cpu, token, 0)
     outcome = max(dispatched, token) + TICKS
     _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
     add(cpu, C_MISPREDICTS, 1)
@@ -174,7 +188,7 @@ def mispredict(cpu, token):
 @internal
 def fence(cpu):
     """Nothing after it starts before everything before it has retired (lfence)."""
-    count, dispatched = _arrive(cpu)
+    count, dispatched = _arrive(cpu, 0, 0)
     _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
     after = max(get(cpu, C_RETIRE), dispatched) + fixed(fixed(cpu, C_SYSTEM), S_FENCE)
     put(cpu, C_DISPATCH, after)
@@ -337,13 +351,14 @@ def _from_sibling(cpu, line, kind, start):
 @internal
 def read(cpu, address, token):
     """A load; returns the tick at which its value is ready. `token`: of the address."""
-    count, dispatched = _arrive(cpu)
+    count, dispatched = _arrive(cpu, token, AGU_ENTRY)
     add(cpu, C_ACCESSES, 1)
     first = fixed(cpu, C_LEVELS)
     start = max(dispatched, token)
     if fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0 and _forwarded(cpu, address) >= 0:
         # the store buffer has it: whoever owns the line now is not asked
         ready = _loaded(cpu, address, start, 0, token)
+        put(cpu, C_LOADED, ready)
         _retire(cpu, count, dispatched, ready, WORK, 0, 0)
         if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
             attribute(cpu, address, False, LEVEL_1, 0, 0)
@@ -353,6 +368,7 @@ def read(cpu, address, token):
     line = address >> LINE_SHIFT
     packed = _locate(cpu, first, row_of(first, line), line, False, dispatched, start)
     ready = _loaded(cpu, address, start, packed >> 4, token)
+    put(cpu, C_LOADED, ready)
     waited = _retire(cpu, count, dispatched, ready, packed & 15, packed >> 4, tlb_ticks)
     if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
         attribute(cpu, address, False, packed & 15, waited, tlb_ticks)
@@ -366,7 +382,7 @@ def write(cpu, address, kind, token, value_token):
     `token`: of the address, `value_token`: of the value that a WRITE stores.
     """
     system = fixed(cpu, C_SYSTEM)
-    count, dispatched = _arrive(cpu)
+    count, dispatched = _arrive(cpu, token, AGU_ENTRY)
     add(cpu, C_ACCESSES, 1)
     first = fixed(cpu, C_LEVELS)
     start = max(dispatched, token)
@@ -402,8 +418,8 @@ def write(cpu, address, kind, token, value_token):
         if fixed(system, S_PLACES) != 0:
             attribute(cpu, address, True, cause, charged, tlb_ticks)
         put(cpu, C_DRAIN, ready)
-        # nothing later starts before a locked operation is done
-        put(cpu, C_DISPATCH, max(get(cpu, C_DISPATCH), ready))
+        # nothing later starts before it has its line; then the front end goes on while it locks
+        put(cpu, C_DISPATCH, max(get(cpu, C_DISPATCH), start + waited))
         put(cpu, C_FRONT_CAUSE, LOCK)
         return ready
     if kind == RMW:

@@ -1,0 +1,101 @@
+"""The schedulers: where operations wait for their operands, and what holds dispatch back.
+
+An operation takes an entry at dispatch and gives it back a fixed time after its operands are ready:
+loads and stores one of the AGUs', branches one of the ALUs', and of 16 instructions that `work`
+stands for, 6 are taken to do so too; the rest takes no entry or gives it back at once (moves, nops,
+stack accesses, compares that fuse with a branch, operations on constants). All that is pending and
+the access that takes it along wait for the value loaded last, or for the access' address if that is
+later. Dispatch stands still while either scheduler is full. That is what ends the overlap of chains
+whose values come from L1: they never fill the reorder buffer.
+
+Both counts stand packed in one int64, each from a start at which bit 30 of its half is set once it
+is full; 0 entries: it does not bind. Entries to give back are noted by bucket of dispatch clock.
+They are given back when a scheduler seems full, so that an access costs additions only.
+"""
+
+from cgsim.core.blocks import (
+    C_DISPATCH,
+    C_FRONT_CAUSE,
+    C_HOLD,
+    C_LOADED,
+    C_WAIT,
+    C_WAIT_BUCKET,
+    C_WAITING,
+    WAIT_BUCKETS,
+    WORK,
+)
+from cgsim.core.fields import add, fixed, get, put
+from cgsim.core.jit import inlined, internal
+
+_SHIFT = 11  # log2 of the ticks in a bucket: 2.4 cycles
+_LAG = WAIT_BUCKETS // 2  # buckets that may pass before entries are given back
+ALU_ENTRY, AGU_ENTRY = 1, 1 << 32
+_SPAN = 1 << 30
+_FULL = _SPAN * (ALU_ENTRY + AGU_ENTRY)
+
+
+def empty(alu_entries, agu_entries):
+    """`C_WAITING` of empty schedulers with so many entries; 0 entries do not bind."""
+    units = ((ALU_ENTRY, alu_entries), (AGU_ENTRY, agu_entries))
+    return sum(unit * (_SPAN - entries) for unit, entries in units if entries)
+
+
+@inlined
+def entries_of(work, tests):
+    """ALU entries of pending instructions: `tests` branches and `work` others."""
+    return (6 * work + 8 >> 4) + tests
+
+
+@inlined
+def bucket_at(cpu, dispatched, start):
+    """The bucket in which an operation that starts at a tick gives its entry back."""
+    furthest = (dispatched >> _SHIFT) + WAIT_BUCKETS - 1
+    return min(max(dispatched, start) + fixed(cpu, C_HOLD) >> _SHIFT, furthest) & WAIT_BUCKETS - 1
+
+
+@inlined
+def is_crowded(cpu, dispatched, entries):
+    """Nonzero if a scheduler may be full with `entries` more, or many buckets have passed."""
+    lag = (dispatched >> _SHIFT) - get(cpu, C_WAIT_BUCKET)
+    return get(cpu, C_WAITING) + entries & _FULL | lag & -_LAG
+
+
+@inlined
+def note(cpu, bucket, entries):
+    """Entries are given back in a bucket."""
+    add(cpu, C_WAIT + bucket, entries)
+
+
+@internal
+def _give_back(cpu, bucket):
+    """The dispatch clock has reached a bucket: the entries of those before it are free."""
+    waiting = get(cpu, C_WAITING)
+    first = get(cpu, C_WAIT_BUCKET)
+    for passed in range(first, min(bucket, first + WAIT_BUCKETS)):
+        slot = C_WAIT + (passed & WAIT_BUCKETS - 1)
+        waiting -= get(cpu, slot)
+        put(cpu, slot, 0)
+    put(cpu, C_WAIT_BUCKET, max(bucket, first))
+    put(cpu, C_WAITING, waiting)
+
+
+@internal
+def hold(cpu, work, tests, dispatched, token, agu):
+    """Take the entries of pending instructions and of an access (`agu`: its AGU entry, or 0).
+
+    `token`: of the address. The front end stands still until there is room for what comes next.
+    """
+    entries = entries_of(work, tests) + agu
+    bucket = dispatched >> _SHIFT
+    if get(cpu, C_WAIT_BUCKET) < bucket:
+        _give_back(cpu, bucket)
+    note(cpu, bucket_at(cpu, dispatched, max(token, get(cpu, C_LOADED))), entries)
+    add(cpu, C_WAITING, entries)
+    if get(cpu, C_WAITING) & _FULL == 0:
+        return
+    while get(cpu, C_WAITING) & _FULL != 0:
+        bucket += 1
+        _give_back(cpu, bucket)
+    if bucket << _SHIFT > get(cpu, C_DISPATCH):
+        put(cpu, C_DISPATCH, bucket << _SHIFT)
+        put(cpu, C_FRONT_CAUSE, WORK)
