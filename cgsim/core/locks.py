@@ -64,12 +64,14 @@ def rcu_read_lock(space, task):
 
 @njit
 def rcu_read_unlock(space, task):
-    """PREEMPT_RCU's rcu_read_unlock: one decrement in memory, and a look for a special exit.
+    """PREEMPT_RCU's rcu_read_unlock: one decrement in memory; the last looks for a special exit.
 
-    Ten instructions with the call, as recorded.
+    Ten instructions with the call, seven where another rcu_read_lock is still held, as recorded.
     """
     call_and_return(space)
     current, token = load(space, task.current, 8, 0)
-    add_in_place(space, current + task.nesting_offset, 4, -1, token)
-    work(space, 7, 2)
-    load(space, current + task.special_offset, 4, token)
+    nesting, _ = add_in_place(space, current + task.nesting_offset, 4, -1, token)
+    work(space, 5, 1)
+    if nesting == 0:
+        work(space, 2, 1)
+        load(space, current + task.special_offset, 4, token)
