@@ -121,20 +121,20 @@ def _count_slot(space, node, amount, token):
 
 
 @njit
-def insert(space, design, cgroup, key, token):
-    """Allocate a datum, then idr_alloc at the driver's id: grow the tree, add the nodes missing."""
-    datum, datum_token = allocate(space, design.value_cache, token)
-    if datum == 0:
-        return 0
+def link(space, design, cgroup, key, datum, token, datum_token):
+    """idr_alloc at the driver's id: grow the tree, add the nodes missing; False without memory."""
     head = cgroup + design.head_offset
     spin_lock(space, cgroup + design.lock_offset, token)
     # idr_alloc executes about 300 instructions besides its accesses (recorded: 287 to 333)
     work(space, 250, 30)
     entry, entry_token = load(space, head, 8, token)
     if entry == 0:
-        entry, entry_token = _new_node(space, design, 0, 0, 0, token)
+        height = 0
+        while key >> (height + BITS) != 0:
+            height += BITS
+        entry, entry_token = _new_node(space, design, height, 0, 0, token)
         if entry == 0:
-            return 0
+            return False
         entry += NODE_TAG
         store(space, head, 8, entry, token, entry_token)
     node, node_token = entry - NODE_TAG, entry_token
@@ -142,7 +142,7 @@ def insert(space, design, cgroup, key, token):
     while key >> (shift + BITS) != 0:
         taller, taller_token = _new_node(space, design, shift + BITS, 0, 0, token)
         if taller == 0:
-            return 0
+            return False
         store(space, taller + SLOTS, 8, node + NODE_TAG, taller_token, node_token)
         _count_slot(space, taller, 1, taller_token)
         store(space, node + _PARENT, 8, taller, node_token, taller_token)
@@ -156,7 +156,7 @@ def insert(space, design, cgroup, key, token):
         if child == 0:
             child, child_token = _new_node(space, design, shift - BITS, offset, node, token)
             if child == 0:
-                return 0
+                return False
             child += NODE_TAG
             store(space, slot, 8, child, node_token, child_token)
             _count_slot(space, node, 1, node_token)
@@ -165,6 +165,15 @@ def insert(space, design, cgroup, key, token):
     store(space, node + SLOTS + 8 * (key & SLOT_MASK), 8, datum, node_token, datum_token)
     _count_slot(space, node, 1, node_token)
     spin_unlock(space, cgroup + design.lock_offset, token)
+    return True
+
+
+@njit
+def insert(space, design, cgroup, key, token):
+    """Allocate a datum and link it at the driver's id."""
+    datum, datum_token = allocate(space, design.value_cache, token)
+    if datum == 0 or not link(space, design, cgroup, key, datum, token, datum_token):
+        return 0
     return datum
 
 
@@ -189,8 +198,8 @@ def _leaf(space, design, cgroup, key, token):
 
 
 @njit
-def remove(space, design, cgroup, key, token):
-    """idr_remove: clear the slot, free the nodes that became empty, kfree_rcu the datum."""
+def unlink(space, design, cgroup, key, token):
+    """idr_remove: clear the slot, free the nodes that became empty; returns (datum or 0, token)."""
     spin_lock(space, cgroup + design.lock_offset, token)
     # idr_remove executes 179 instructions at depth 2 (recorded), 20 of them loads
     work(space, 150, 20)
@@ -214,10 +223,39 @@ def remove(space, design, cgroup, key, token):
                 count = _count_slot(space, parent, -1, parent_token)
                 node, node_token = parent, parent_token
     spin_unlock(space, cgroup + design.lock_offset, token)
+    return datum, datum_token
+
+
+@njit
+def remove(space, design, cgroup, key, token):
+    """Unlink the datum and kfree_rcu it."""
+    datum, datum_token = unlink(space, design, cgroup, key, token)
     if datum == 0:
         return False
     retire(space, design.value_cache, datum, datum_token)
     return True
+
+
+@njit
+def first_key(space, design, cgroup, token):
+    """idr_get_next from 0: the smallest key that has an entry, -1 if none has."""
+    entry, entry_token = load(space, cgroup + design.head_offset, 8, token)
+    if entry == 0:
+        return -1
+    key = 0
+    while True:
+        node = entry - NODE_TAG
+        shift, _ = load(space, node + SHIFT, 1, entry_token)
+        index = 0
+        child, child_token = load(space, node + SLOTS, 8, entry_token)
+        while child == 0:  # no node is without entries
+            index += 1
+            work(space, 3, 1)
+            child, child_token = load(space, node + SLOTS + 8 * index, 8, entry_token)
+        key |= index << shift
+        if shift == 0:
+            return key
+        entry, entry_token = child, child_token
 
 
 @njit

@@ -73,8 +73,11 @@ def create(space, design):
 
 
 @njit
-def _find(space, design, cgroup, key, token):
-    """Walk to the entry of a key; returns (its list node or 0, token)."""
+def find(space, design, cgroup, key, token):
+    """Walk to the entry of a key; returns (its list node or 0, token).
+
+    design : any with `head_offset`, `node_offset` and `key_offset`.
+    """
     head = cgroup + design.head_offset
     node, node_token = load(space, head, 8, token)
     node_token = compute(space, node_token, 1, 0, 0)  # container_of
@@ -96,7 +99,7 @@ def _find(space, design, cgroup, key, token):
 def lookup(space, design, cgroup, key, token, key_token):
     """The datum of a key; 1 + n dependent loads for the n-th entry."""
     work(space, _ENTRY_WORK, _ENTRY_BRANCHES)
-    node, node_token = _find(space, design, cgroup, key, token)
+    node, node_token = find(space, design, cgroup, key, token)
     work(space, _EXIT_WORK, 0)
     if node == 0:
         return 0, 0  # a constant: what leads here is control
@@ -125,7 +128,8 @@ def insert(space, design, cgroup, key, token):
 
 
 @njit
-def _unlink(space, node, token):
+def unlink(space, node, token):
+    """list_del_rcu: the neighbours point to each other, the node keeps its way on."""
     following, following_token = load(space, node, 8, token)
     previous, previous_token = load(space, node + 8, 8, token)
     store(space, following + 8, 8, previous, following_token, previous_token)
@@ -137,9 +141,9 @@ def remove(space, design, cgroup, key, token):
     """Find, list_del_rcu under the lock, kfree_rcu."""
     if design.lock_offset != 0:
         spin_lock(space, cgroup + design.lock_offset, token)
-    node, node_token = _find(space, design, cgroup, key, token)
+    node, node_token = find(space, design, cgroup, key, token)
     if node != 0:
-        _unlink(space, node, node_token)
+        unlink(space, node, node_token)
     if design.lock_offset != 0:
         spin_unlock(space, cgroup + design.lock_offset, token)
     if node == 0:

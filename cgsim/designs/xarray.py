@@ -37,6 +37,16 @@ class Xarray(NamedTuple):
     datum_offset: int
 
 
+def tree_at(heap, kernel, kind, start, owner_cache, value_cache):
+    """The parameters of a tree whose struct xarray begins at byte `start` of its owner."""
+    head = start + kernel.offset("xarray", "xa_head")
+    lock = start + kernel.offset("xarray", "xa_lock")
+    ids = heap.place("global:ids", 64)
+    code = _CODE[kind, kernel.series]
+    nodes = node_cache(heap)
+    return idr.Idr(owner_cache, value_cache, nodes, ids, start, head, 0, lock, 0, *code)
+
+
 def prepare(heap, kernel, *, kind="xarray", owner="cgroup", value_bytes=16):
     """`kind`: 'xarray' or 'radix'; `owner`: 'cgroup' or 'xarray' (a bare struct xarray)."""
     size = kernel.size("xarray")
@@ -46,13 +56,8 @@ def prepare(heap, kernel, *, kind="xarray", owner="cgroup", value_bytes=16):
     else:
         start = field_offset(kernel)
         owners = cgroup_cache(heap, kernel, size)
-    head = start + kernel.offset("xarray", "xa_head")
-    lock = start + kernel.offset("xarray", "xa_lock")
     values = heap.add_cache("datum", value_bytes)
-    ids = heap.place("global:ids", 64)
-    tree = idr.Idr(
-        owners, values, node_cache(heap), ids, start, head, 0, lock, 0, *_CODE[kind, kernel.series]
-    )
+    tree = tree_at(heap, kernel, kind, start, owners, values)
     task = running_task(heap, kernel)
     return Xarray(owners, values, tree, int(kind == "xarray"), task, stack_guard(heap, kernel), 0)
 
@@ -70,8 +75,11 @@ def create(space, design):
 
 
 @njit
-def _walk(space, design, cgroup, key, token, key_token):
-    tree = design.tree
+def walk(space, tree, rereads, cgroup, key, token, key_token):
+    """radix_tree_lookup; xas_load too, which reads a node's shift again (`rereads`).
+
+    tree : `idr.Idr`, its `base_offset` unused. Returns (entry or 0, token).
+    """
     entry, entry_token = load(space, cgroup + tree.head_offset, 8, token)
     if entry & idr.TAG_MASK != idr.NODE_TAG:
         work(space, tree.root_work, tree.root_branches)
@@ -88,7 +96,7 @@ def _walk(space, design, cgroup, key, token, key_token):
         slot_token = join(space, join(space, key_token, node_token), shift_token)
         entry, entry_token = load(space, slot, 8, compute(space, slot_token, idr.INDEX, 0, 1))
         work(space, tree.level_work, tree.level_branches)
-        if design.takes_rcu != 0:
+        if rereads != 0:
             load(space, node + idr.SHIFT, 1, node_token)
         if shift == 0 or entry & idr.TAG_MASK != idr.NODE_TAG:
             return entry, entry_token
@@ -100,12 +108,12 @@ def _walk(space, design, cgroup, key, token, key_token):
 def lookup(space, design, cgroup, key, token, key_token):
     """The datum of an index: 1 + 2 * depth dependent loads."""
     if design.takes_rcu == 0:
-        return _walk(space, design, cgroup, key, token, key_token)
+        return walk(space, design.tree, 0, cgroup, key, token, key_token)
     load(space, design.guard, 8, 0)
     rcu_read_lock(space, design.task)
     call_and_return(space)  # xas_load
     call_and_return(space)  # xas_start
-    datum, datum_token = _walk(space, design, cgroup, key, token, key_token)
+    datum, datum_token = walk(space, design.tree, 1, cgroup, key, token, key_token)
     rcu_read_unlock(space, design.task)
     load(space, design.guard, 8, 0)
     return datum, datum_token
