@@ -28,7 +28,7 @@ from cgsim.core.space import (
     touch_lines,
     work,
 )
-from cgsim.designs.base import create, insert, lookup, register
+from cgsim.designs.base import create, insert, lookup, put, register
 
 THROUGHPUT, DEPENDENT, SERIALIZED = range(3)
 IGNORE_DATUM, READ_DATUM, COUNT_DATUM = range(3)
@@ -134,6 +134,8 @@ def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead)
             _, found = load(space, datum, 8, found)
         elif use == COUNT_DATUM:
             _, found = add_in_place(space, datum, 8, 1, found)
+        if datum != 0:
+            put(space, design, datum, found)
         total += datum
         if mode == DEPENDENT:
             token = compute(space, found, harness.chain, 0, 0)
@@ -197,6 +199,8 @@ def _run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
             load(space, datum, 8, found)
         elif scene.use == COUNT_DATUM:
             add_in_place(space, datum, 8, 1, found)
+        if datum != 0:
+            put(space, design, datum, found)
         if scene.read_lock != 0:
             rcu_read_unlock(space, scene.task)
         costs[i] = now(space) - begin

@@ -13,6 +13,9 @@ remove       (space, design, cgroup, key, token) -> True if it was there
 teardown     (space, design, cgroup, token): the cgroup goes with all its entries
 ===========  ===================================================================================
 
+Where a lookup takes a reference, an eighth one, `put` (space, design, datum, token), gives it back;
+users call it when they are done with a datum, and nothing happens in the other designs.
+
 All addresses are simulated ones. The parameters must have the fields of `COMMON_FIELDS`.
 """
 
@@ -24,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from numba.extending import overload
 
-from cgsim.core.jit import JIT_DISABLED
+from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -35,6 +38,11 @@ if TYPE_CHECKING:
 
 COMMON_FIELDS = ("datum_offset", "value_cache")
 """Offset of the private data in a datum; the cache that holds it, for memory accounts."""
+
+
+@njit
+def keep_no_reference(space, design, datum, token):
+    """The `put` of designs whose lookup takes no reference."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +63,26 @@ class Design:
     reader_side: str
     """What a reader must hold: 'rcu', 'mutex' or 'none'."""
     max_keys: int
+    put: Callable[..., None] = keep_no_reference
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     loads_to_datum: str = ""
     """The chain of dependent loads from the cgroup pointer to the datum, for people."""
     sized_by_keys: bool = False
     """True where a cgroup's memory is sized by the number of keys (`prepare(keys=...)`)."""
+    checks_presence: bool = True
+    """False where a lookup answers for a datum that was never installed."""
+    sized_by_cgroups: bool = False
+    """True where fixed memory is sized by the number of cgroups (`prepare(entries=...)`)."""
     needs_cgroup: bool = True
     """False where the datum is found without the cgroup's address: it need not be loaded."""
 
-    def new(self, heap: Heap, kernel: Kernel, n_keys: int = 0) -> Any:
-        """The design's parameters on a heap, for `n_keys` keys (0: as many as it can hold)."""
-        sized = {"keys": n_keys} if self.sized_by_keys and n_keys else {}
+    def new(self, heap: Heap, kernel: Kernel, n_keys: int = 0, n_cgroups: int = 0) -> Any:
+        """The design's parameters on a heap, for so many keys and cgroups (0: its default)."""
+        sized = {}
+        if self.sized_by_keys and n_keys:
+            sized["keys"] = n_keys
+        if self.sized_by_cgroups and n_cgroups:
+            sized["entries"] = n_cgroups
         return self.prepare(heap, kernel, **self.options, **sized)
 
 
@@ -151,3 +168,8 @@ def remove(space, design, cgroup, key, token):
 @_generic("teardown")
 def teardown(space, design, cgroup, token):
     """Take a cgroup away with all its data."""
+
+
+@_generic("put")
+def put(space, design, datum, token):
+    """Give back the reference that a lookup took."""

@@ -118,6 +118,7 @@ def _variant(name, title, mirrors, chain, options):
             remove=remove,
             teardown=teardown,
             reader_side="none",
+            checks_presence=False,
             max_keys=_BUFFER_KEYS,
             options=options,
             loads_to_datum=chain,
