@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgsim.core.heap import Heap, prefill
+from cgsim.core.heap import Heap, grace_period, prefill
 from cgsim.core.space import Native
 from cgsim.designs.base import Design, get_design
 from cgsim.designs.objects import CGROUP, field_offset
@@ -24,7 +24,7 @@ MAX_CGROUPS = 1 << 21
 _SAMPLE_CGROUPS = 32
 _SPARE_BYTES = 1 << 28
 _LARGEST_BYTES = 1 << 35
-_NOT_OF_THE_DESIGN = ("device", "task_struct")
+_NOT_OF_THE_DESIGN = ("device", "request_queue", "task_struct")
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,18 @@ def build_population(
     _check(chosen, n_cgroups, n_keys)
     facts = load_kernel(kernel)
     sampled = min(n_cgroups, _SAMPLE_CGROUPS)
-    per_cgroup = _objects_per_cgroup(chosen, facts, sampled, n_keys, cpus)
-    bytes_needed = sum(count * n_cgroups * stride for count, stride in per_cgroup.values())
-    memory_bytes = _memory_bytes(bytes_needed)
+    objects = _objects(chosen, facts, sampled, n_keys, cpus)
+    memory_bytes = _memory_bytes(_bytes_needed(chosen, facts, objects, n_cgroups, n_keys, cpus))
     heap = Heap(memory_bytes, seed=seed, cpus=cpus)
-    parameters = chosen.new(heap, facts, n_keys)
+    parameters = chosen.new(heap, facts, n_keys, n_cgroups)
     if prepare is not None:
         prepare(heap)
     native = Native(heap.mem, heap.block)
+    placed = [heap.live(cache) for cache in range(len(heap.caches))]
     if aged:
-        for cache, (count, _) in per_cgroup.items():
-            prefill(native, cache, math.ceil(count * n_cgroups), seed)
+        for cache, (per_cgroup, _) in objects.items():
+            if per_cgroup > 0:
+                prefill(native, cache, math.ceil(per_cgroup * n_cgroups), seed)
     keys = np.zeros(n_keys, dtype=np.int64)
     cgroups = np.zeros(n_cgroups, dtype=np.int64)
     failed = populate(native, parameters, keys, cgroups, seed)
@@ -112,7 +113,10 @@ def build_population(
             f"design {chosen.name}: {failed} of {n_cgroups * n_keys} installs failed with "
             f"{n_cgroups} cgroups and {n_keys} keys"
         )
-    memory = _account(chosen, facts, heap, parameters, n_cgroups, n_keys)
+    for cache in range(len(heap.caches)):
+        grace_period(native, cache)
+    growing = {cache for cache, (per_cgroup, _) in objects.items() if per_cgroup > 0}
+    memory = _account(facts, heap, parameters, placed, growing, n_cgroups, n_keys)
     return Population(chosen, facts, heap, parameters, keys, cgroups, memory)
 
 
@@ -126,21 +130,48 @@ def _check(design: Design, n_cgroups: int, n_keys: int) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def _objects_per_cgroup(
+def _objects(
     design: Design, kernel_facts: Kernel, sampled: int, n_keys: int, cpus: int
 ) -> dict[int, tuple[float, int]]:
-    """Cache number -> (live objects per cgroup, stride in bytes), from a small population."""
+    """Cache number -> (live objects per cgroup, and besides those), from two small populations.
+
+    What has less than one object more for each cgroup more, as a table that all share, is besides.
+    """
+    counts = []
+    for cgroups in (sampled, 2 * sampled):
+        heap = Heap(1 << 32, seed=0, cpus=cpus)
+        parameters = design.new(heap, kernel_facts, n_keys, cgroups)
+        before = [heap.live(cache) for cache in range(len(heap.caches))]
+        addresses = np.zeros(cgroups, dtype=np.int64)
+        populate(
+            Native(heap.mem, heap.block), parameters, np.zeros(n_keys, dtype=np.int64), addresses, 0
+        )
+        counts.append([heap.live(cache) - live for cache, live in enumerate(before)])
+    found = {}
+    for cache, (fewer, more) in enumerate(zip(*counts, strict=True)):
+        per_cgroup = (more - fewer) / sampled if more - fewer >= sampled else 0.0
+        if more > 0 and heap.caches[cache].struct not in _NOT_OF_THE_DESIGN:
+            found[cache] = (per_cgroup, max(fewer - round(per_cgroup * sampled), 0))
+    return found
+
+
+def _bytes_needed(
+    design: Design,
+    kernel_facts: Kernel,
+    objects: dict[int, tuple[float, int]],
+    n_cgroups: int,
+    n_keys: int,
+    cpus: int,
+) -> float:
+    """Bytes of a population's objects; the strides are those of the caches for so many cgroups."""
     heap = Heap(1 << 32, seed=0, cpus=cpus)
-    parameters = design.new(heap, kernel_facts, n_keys)
-    before = [heap.live(cache) for cache in range(len(heap.caches))]
-    keys = np.zeros(n_keys, dtype=np.int64)
-    cgroups = np.zeros(sampled, dtype=np.int64)
-    populate(Native(heap.mem, heap.block), parameters, keys, cgroups, 0)
-    return {
-        cache: ((heap.live(cache) - before[cache]) / sampled, facts.stride_bytes)
-        for cache, facts in enumerate(heap.caches)
-        if heap.live(cache) > before[cache] and facts.struct not in _NOT_OF_THE_DESIGN
-    }
+    design.new(heap, kernel_facts, n_keys, n_cgroups)
+    return sum(
+        (per_cgroup * n_cgroups + besides)
+        * heap.caches[cache].slab_bytes
+        / heap.caches[cache].objects_per_slab
+        for cache, (per_cgroup, besides) in objects.items()
+    )
 
 
 def _memory_bytes(needed: float) -> int:
@@ -154,16 +185,31 @@ def _memory_bytes(needed: float) -> int:
 
 
 def _account(
-    design: Design, kernel: Kernel, heap: Heap, parameters: Any, n_cgroups: int, n_keys: int
+    kernel: Kernel,
+    heap: Heap,
+    parameters: Any,
+    placed: list[int],
+    growing: set[int],
+    n_cgroups: int,
+    n_keys: int,
 ) -> Memory:
-    """The design's share of the heap, by cache."""
+    """The design's share of the heap, by cache.
+
+    placed : live objects by cache before there was a cgroup. growing : the caches with objects for
+    each cgroup; what is in others is there once.
+    """
     bare = Heap(1 << 26, seed=0, cpus=heap.cpus)
     bare_stride = bare.caches[bare.add_cache(CGROUP, field_offset(kernel))].stride_bytes
     per_cgroup = 0.0
     entry = 0.0
     field = 0
+    fixed = sum(
+        cache.object_bytes
+        for cache in heap.caches
+        if cache.struct.startswith("global:") and cache.struct != "global:ids"
+    )
     for number, cache in enumerate(heap.caches):
-        live = heap.live(number)
+        live = heap.live(number) - placed[number]
         if cache.struct in _NOT_OF_THE_DESIGN or live == 0 or cache.struct.startswith("percpu:"):
             continue
         if number == parameters.value_cache:
@@ -171,11 +217,8 @@ def _account(
         elif cache.struct == CGROUP:
             field = max(cache.object_bytes - field_offset(kernel), 0)
             per_cgroup += cache.stride_bytes - bare_stride
-        elif live >= n_cgroups:
+        elif number in growing:
             per_cgroup += live * cache.stride_bytes / n_cgroups
-    fixed = sum(
-        cache.object_bytes
-        for cache in heap.caches
-        if cache.struct.startswith("global:") and cache.struct != "global:ids"
-    )
+        else:
+            fixed += live * cache.stride_bytes
     return Memory(field, per_cgroup, entry, fixed)

@@ -16,6 +16,7 @@ from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import branch, compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.ids import new_id
+from cgsim.designs.jhash import jhash_u64
 from cgsim.designs.objects import cgroup_cache, field_offset
 
 _MAX_MAPS = 64
@@ -73,7 +74,7 @@ class HashMap(NamedTuple):
 
 
 def prepare(heap, kernel, *, kind="htab", entries=128, value_bytes=16):
-    """`kind`: 'htab', 'inlined', 'percpu-htab' or 'lru-htab'; `entries`: buckets of each map."""
+    """`kind`: 'htab', 'inlined', 'percpu-htab' or 'lru-htab'; `entries`: cgroups a map holds."""
     percpu = kind == "percpu-htab"
     key = kernel.offset("htab_elem", "key")
     datum = key + _KEY_BYTES
@@ -104,27 +105,6 @@ def prepare(heap, kernel, *, kind="htab", entries=128, value_bytes=16):
         *_HIT[kind, kernel.series],
         *_MISS[kernel.series],
     )
-
-
-@njit
-def _rol(value, bits):
-    return (value << bits | value >> (32 - bits)) & 0xFFFFFFFF
-
-
-@njit
-def jhash_u64(key, seed):
-    """jhash2 of a 64-bit key as two 32-bit words (include/linux/jhash.h)."""
-    mask = 0xFFFFFFFF
-    a = b = c = (0xDEADBEEF + 8 + seed) & mask
-    b = (b + (key >> 32 & mask)) & mask
-    a = (a + (key & mask)) & mask
-    c = ((c ^ b) - _rol(b, 14)) & mask
-    a = ((a ^ c) - _rol(c, 11)) & mask
-    b = ((b ^ a) - _rol(a, 25)) & mask
-    c = ((c ^ b) - _rol(b, 16)) & mask
-    a = ((a ^ c) - _rol(c, 4)) & mask
-    b = ((b ^ a) - _rol(a, 14)) & mask
-    return ((c ^ b) - _rol(b, 24)) & mask
 
 
 @njit
@@ -301,6 +281,7 @@ def _variant(name, title, mirrors, chain):
             teardown=teardown,
             reader_side="rcu",
             max_keys=_MAX_MAPS,
+            sized_by_cgroups=True,
             options={"kind": "inlined" if name == "htab" else name},
             loads_to_datum=chain,
         )
