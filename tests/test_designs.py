@@ -15,8 +15,8 @@ from cgsim.core.jit import njit
 from cgsim.core.memory import address_of
 from cgsim.core.space import Native, Timed, Traced, load, peek, poke, store, work
 from cgsim.core.system import System
-from cgsim.designs import Design, add_design, base, get_design, list_designs, pointer_hash
-from cgsim.designs.base import create, insert, lookup, register, remove, teardown
+from cgsim.designs import Design, add_design, base, blkg, get_design, list_designs, pointer_hash
+from cgsim.designs.base import create, insert, lookup, put, register, remove, teardown
 from cgsim.designs.ids import new_id
 from cgsim.designs.objects import cgroup_cache, field_offset
 from cgsim.drive import Harness, populate, run_lookups
@@ -142,6 +142,7 @@ def play(space, design, caches, cgroups, keys, operations, results):
             if datum != 0:
                 results[i, 1] = peek(space, datum, 8)
                 results[i, 2] = peek(space, datum + 8, 8)
+                put(space, design, datum, 0)
         elif what == REMOVE:
             results[i, 0] = remove(space, design, cgroups[c], keys[k], 0)
         elif what == TEARDOWN:
@@ -151,6 +152,18 @@ def play(space, design, caches, cgroups, keys, operations, results):
         else:
             for cache in range(caches):
                 results[i, 0] += grace_period(space, cache)
+
+
+@njit
+def look_up(space, design, cgroup, key):
+    """A lookup whose reference, if it takes one, is kept."""
+    return lookup(space, design, cgroup, key, 0, 0)[0]
+
+
+@njit
+def drop(space, design, datum):
+    """Give back what a lookup took."""
+    put(space, design, datum, 0)
 
 
 @njit
@@ -213,11 +226,6 @@ def all_designs() -> list[Any]:
     return [pytest.param(design, id=design.name) for design in [*list_designs(), TOY]]
 
 
-def checks_presence(design: Design) -> bool:
-    """False for the designs whose lookup answers for a key that was never installed."""
-    return design.reader_side != "none"
-
-
 def plan(steps: list[tuple[int, int, int]], keys: int) -> list[tuple[int, int, int]]:
     """Operations that a user may ask for: nothing is installed twice."""
     present: set[tuple[int, int]] = set()
@@ -250,9 +258,9 @@ def check(design: Design, operations: list[tuple[int, int, int]], results: np.nd
             assert (answer, first) == model[c, k]
             assert second == ~first
         elif what == LOOKUP:
-            assert answer == 0 or not checks_presence(design)
+            assert answer == 0 or not design.checks_presence
         elif what == REMOVE:
-            if (c, k) in model or checks_presence(design):
+            if (c, k) in model or design.checks_presence:
                 assert bool(answer) == ((c, k) in model)
             model.pop((c, k), None)
         elif what == TEARDOWN:
@@ -346,7 +354,7 @@ def test_key_reuse_after_remove_and_teardown() -> None:
 
 def test_removed_data_wait_for_a_grace_period() -> None:
     for design in list_designs():
-        if not checks_presence(design):
+        if not design.checks_presence:
             continue
         stage = Stage(design)
         stage.play([(INSTALL, 0, 0)])
@@ -357,6 +365,65 @@ def test_removed_data_wait_for_a_grace_period() -> None:
         stage.play([(GRACE, 0, 0)])
         assert stage.heap.pending_bytes == 0
         assert stage.heap.live(stage.parameters.value_cache) == before - 1
+
+
+def test_a_reference_keeps_a_removed_datum() -> None:
+    """Where a lookup takes a reference, remove and teardown only drop the design's own."""
+    for name in ("dmem", "v4"):
+        for ending in (REMOVE, TEARDOWN):
+            stage = Stage(get_design(name))
+            value_cache = stage.parameters.value_cache
+            stage.play([(INSTALL, 0, 0)])
+            held = look_up(stage.native, stage.parameters, stage.cgroups[0], stage.keys[0])
+            stage.play([(ending, 0, 0), (GRACE, 0, 0)])
+            assert stage.play([(LOOKUP, 0, 0)])[0, 0] == 0, name
+            assert stage.heap.live(value_cache) == 1, "a user still has it"
+            drop(stage.native, stage.parameters, held)
+            stage.play([(GRACE, 0, 0)])
+            assert stage.heap.live(value_cache) == 0
+
+
+def test_a_blkg_hint_follows_its_queue() -> None:
+    """The hint answers for its own queue only, and goes with its blkg."""
+    stage = Stage(get_design("blkg"))
+    design, cgroup = stage.parameters, int(stage.cgroups[0])
+    found = stage.play([(INSTALL, 0, 0), (INSTALL, 0, 70)])[:, 0]
+    blkg.remember(stage.native, design, cgroup, int(stage.keys[70]), 0)
+    assert stage.heap.read(cgroup + design.hint_offset) == found[1] - design.datum_offset
+    assert list(stage.play([(LOOKUP, 0, 0), (LOOKUP, 0, 70)])[:, 0]) == list(found)
+    stage.play([(REMOVE, 0, 70)])
+    assert stage.heap.read(cgroup + design.hint_offset) == 0
+    assert stage.play([(LOOKUP, 0, 70)])[0, 0] == 0
+
+
+def test_rhashtable_grows_and_shrinks() -> None:
+    stage = Stage(get_design("rhashtable"))
+
+    def buckets() -> int:
+        table = stage.heap.read(stage.parameters.table + stage.parameters.tbl_offset)
+        return stage.heap.read(table) & 0xFFFFFFFF
+
+    pairs = [(c, k) for c in range(CGROUPS) for k in range(KEYS)]
+    sizes = [buckets()]
+    for pair in pairs:
+        stage.play([(INSTALL, *pair)])
+        sizes.append(buckets())
+    for count, size in enumerate(sizes):
+        assert size == next(s for s in (64, 128, 256, 512) if count <= 3 * s // 4)
+    for pair in pairs:
+        stage.play([(REMOVE, *pair)])
+        sizes.append(buckets())
+    assert max(sizes) == 512
+    assert sizes[-1] == 64
+
+
+def test_an_array_element_outlives_its_cgroup() -> None:
+    """A css id is used again; what user space does not clear, the next cgroup finds."""
+    stage = Stage(get_design("array"))
+    first = stage.play([(INSTALL, 0, 0), (LOOKUP, 0, 0)])
+    again = stage.play([(TEARDOWN, 0, 0), (LOOKUP, 0, 0)])
+    assert again[1, 0] == first[0, 0]
+    assert again[1, 1] == again[1, 2] == 0, "teardown clears it"
 
 
 def test_hash_as_posted_loses_entries() -> None:

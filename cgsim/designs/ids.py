@@ -1,4 +1,4 @@
-"""Small integers for drivers: what a global ida gives, kept in one simulated word."""
+"""Small integers: what a global ida gives, kept in simulated words."""
 
 from cgsim.core.jit import njit
 from cgsim.core.space import peek, poke
@@ -10,3 +10,24 @@ def new_id(space, ids):
     number = peek(space, ids, 8)
     poke(space, ids, 8, number + 1)
     return number
+
+
+@njit
+def reused_id(space, ids):
+    """The integer that `free_id` took last, else the next one.
+
+    `ids` is the address of a counter's word, the number of freed integers, and those.
+    """
+    freed = peek(space, ids + 8, 8)
+    if freed == 0:
+        return new_id(space, ids)
+    poke(space, ids + 8, 8, freed - 1)
+    return peek(space, ids + 8 + 8 * freed, 8)
+
+
+@njit
+def free_id(space, ids, number):
+    """Give an integer back."""
+    freed = peek(space, ids + 8, 8) + 1
+    poke(space, ids + 8, 8, freed)
+    poke(space, ids + 8 + 8 * freed, 8, number)

@@ -8,31 +8,22 @@ elements are named by its stride.
 from __future__ import annotations
 
 import functools
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cgsim.data import data_path
+from cgsim.kernel import recorded_rows, rows_of
 
 if TYPE_CHECKING:
     from cgsim.kernel import Kernel
 
+__all__ = ["field_name", "nested", "recorded_rows", "rows_of", "without_index"]
+
 _INDEX = re.compile(r"\[(\d+)\]")
 _STRIDES = {"items": 24}  # bpf_prog_array_item; every other recorded array is of words
 _WORD = 8
-_ENDS = {"slots": 64, "subsys": 14, "cache": 16, "items": 65, "effective": 38}
-
-
-@functools.cache
-def recorded_rows() -> tuple[dict[str, Any], ...]:
-    """All recorded scenarios (`data/kernel/traces.jsonl`), in the file's order."""
-    text = data_path("kernel", "traces.jsonl").read_text(encoding="utf-8")
-    return tuple(json.loads(line) for line in text.splitlines() if line)
-
-
-def rows_of(kernel: Kernel) -> list[dict[str, Any]]:
-    """The recorded rows of a kernel; code recompiled from its source counts as its own."""
-    return [row for row in recorded_rows() if row["kernel_version"].startswith(kernel.version)]
+_ENDS = {"slots": 64, "subsys": 14, "cache": 16, "items": 1 << 20, "bpf.effective": 38}
+_TABLES = {"bucket_table": 64}
+"""Tables without an element's name: where their elements begin. All go by one recorded name."""
 
 
 @functools.cache
@@ -47,6 +38,8 @@ def _names(
         for access in row["accesses"]:
             struct, name = access["struct"], access["field"]
             exact[struct, access["offset"], access["size"]] = name
+            if access["offset"] >= _TABLES.get(struct, access["offset"] + 1):
+                exact[struct, _TABLES[struct], _WORD] = name
             found = _INDEX.search(name or "")
             if found is None or name[: found.start()] not in _ENDS:
                 continue
@@ -62,6 +55,8 @@ def _names(
 def field_name(kernel: Kernel, struct: str, offset: int, size: int) -> str | None:
     """The field's name at `offset` of a struct; None where neither source names it."""
     exact, arrays = _names(kernel.version)
+    if in_table(struct, offset):
+        offset = _TABLES[struct]
     if (struct, offset, size) in exact:
         return exact[struct, offset, size]
     for base, rest, start, stride in arrays.get(struct, ()):
@@ -73,6 +68,11 @@ def field_name(kernel: Kernel, struct: str, offset: int, size: int) -> str | Non
         if at == offset:
             return str(name)
     return None
+
+
+def in_table(struct: str, offset: int) -> bool:
+    """True for an element of a table whose elements have no name of their own."""
+    return struct in _TABLES and offset >= _TABLES[struct]
 
 
 def without_index(name: str | None) -> str | None:
