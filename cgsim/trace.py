@@ -20,7 +20,7 @@ from cgsim.kernel import load_kernel
 from cgsim.machines import load_machine
 from cgsim.scenarios import all_scenarios, find_scenario
 from cgsim.scenarios.base import NEITHER
-from cgsim.scenarios.fields import field_name, nested, without_index
+from cgsim.scenarios.fields import field_name, in_table, nested, without_index
 from cgsim.scenarios.play import play_loop, play_once
 from cgsim.spec import system_spec
 
@@ -152,11 +152,10 @@ def _cycles(heap: Heap, call: Call, machine: Machine, accesses: int) -> dict[str
         system = System(system_spec(machine), heap)
         space = Timed(heap.mem, heap.block, system.cpu())
         first = call.first if dependent else NEITHER
-        reset = (call.word, call.value)
         arguments = (space, call.parameters, call.owner, call.key)
-        play_loop(*arguments, calls, dependent, first, HARNESS, *reset)
+        play_loop(*arguments, calls, dependent, first, HARNESS, call.reset)
         begin = int(system.causes().sum())
-        play_loop(*arguments, calls, dependent, first, HARNESS, *reset)
+        play_loop(*arguments, calls, dependent, first, HARNESS, call.reset)
         result[name] = round((int(system.causes().sum()) - begin) / TICKS / calls, 2)
     return result
 
@@ -197,7 +196,11 @@ def _comparable(accesses: list[dict[str, Any]], hot: bool) -> list[tuple[Any, ..
     for i in kept:
         access = accesses[i]
         name = without_index(access["field"])
-        free = access["struct"] in FREE_STRUCTS or (name is not None and "[]" in name)
+        free = (
+            access["struct"] in FREE_STRUCTS
+            or in_table(access["struct"], access["offset"])
+            or (name is not None and "[]" in name)
+        )
         place = name if free else access["offset"]
         deps = tuple(index[d] for d in access["deps"] if d in index)
         rows.append((access["op"], access["struct"], place, access["size"], deps))

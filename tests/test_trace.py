@@ -37,10 +37,12 @@ def test_recorded_scenario_is_equal(version: str, name: str, row: dict[str, Any]
 
 
 def test_every_scenario_was_recorded() -> None:
-    """Only the task form and sockets' conflicts were not; their code is that of the others."""
+    """Only these were not: their code is that of others, the egress filter's but for its answer."""
     for scenario in all_scenarios():
         rows = [row for row in recorded_rows() if numbers_in(scenario, row) is not None]
-        unrecorded = scenario.pattern.startswith(("task-storage/", "sk-storage/conflict"))
+        unrecorded = scenario.pattern.startswith(
+            ("task-storage/", "sk-storage/conflict", "filter/egress")
+        )
         assert bool(rows) != unrecorded, scenario.pattern
 
 
@@ -75,6 +77,78 @@ def test_locked_operations_are_as_many_as_recorded() -> None:
                 number = numbers_in(scenario, row)
                 if number is not None:
                     assert count_locked(scenario.name(number), version) == row["atomics"]
+
+
+def counts(name: str, version: str) -> tuple[int, int, int]:
+    """Instructions, conditional branches and accesses of a scenario."""
+    ours = trace(name, version, cycles=False)
+    return ours["instructions"], ours["cond_branches"], len(ours["accesses"])
+
+
+def numbered() -> list[Any]:
+    """(kernel version, scenario) of all that take a number."""
+    return [
+        pytest.param(version, scenario, id=f"{version}-{scenario.stem}")
+        for version in kernel_versions()
+        for scenario in all_scenarios()
+        if scenario.takes_number and load_kernel(version).series in scenario.kernels
+    ]
+
+
+@pytest.mark.parametrize(("version", "scenario"), numbered())
+def test_each_step_costs_the_same(version: str, scenario: Any) -> None:
+    """Every entry, level or program further adds as much, and as much as between recorded rows."""
+    found = [counts(scenario.name(number), version) for number in range(1, 6)]
+    steps = {tuple(b - a for a, b in zip(*pair, strict=True)) for pair in itertools.pairwise(found)}
+    assert len(steps) == 1, steps
+    step = steps.pop()
+    recorded_counts = {
+        number: (row["instructions"], row["cond_branches"], len(row["accesses"]))
+        for row in rows_of(load_kernel(version))
+        if (number := numbers_in(scenario, row))
+    }
+    for fewer, more in itertools.pairwise(sorted(recorded_counts)):
+        for each, low, high in zip(
+            step, recorded_counts[fewer], recorded_counts[more], strict=True
+        ):
+            assert high - low == each * (more - fewer)
+
+
+def test_dmem_walks_as_the_list_does() -> None:
+    """Each entry's address comes from the one before; the reference is taken at the last one."""
+    accesses = trace("dmem/position=7", cycles=False)["accesses"]
+    walk = [a for a in accesses if a["struct"] == "dmem_cgroup_pool_state"]
+    fields = [a["field"] for a in walk]
+    assert fields == [
+        *["region", "css_node.next"] * 6,
+        "region",
+        "inited",
+        "ref.refs.counter",
+        "ref.refs.counter",
+    ]
+    assert [a["deps"] for a in walk] == [
+        *[[d] for n in range(7) for d in (3 + 2 * n,) * 2][:13],
+        *[[15]] * 3,
+    ]
+    assert [a["op"] for a in walk][-2:] == ["R", "RMW"]
+
+
+def test_a_filter_runs_every_program_once() -> None:
+    for version in kernel_versions():
+        for direction, index in (("ingress", 0), ("egress", 1)):
+            ours = trace(f"filter/{direction}=5", version, cycles=False)
+            fields = [a["field"] for a in ours["accesses"]]
+            assert fields.count("bpf_func") == 5
+            assert [f for f in fields if f and f.startswith("items")] == [
+                f"items[{i}].prog" for i in range(6)
+            ]
+            assert f"bpf.effective[{index}]" in fields
+
+
+def test_a_loop_finds_what_the_call_changed() -> None:
+    """The first update after a flush is one each time, not only in the loop's first turn."""
+    queued = trace("rstat/queued", "6.12.117")["cycles"]["throughput"]
+    assert trace("rstat/levels=3", "6.12.117")["cycles"]["throughput"] > 3 * queued
 
 
 def test_list_walk_of_any_length() -> None:

@@ -1,6 +1,6 @@
 """The scenarios of `cgsim trace`: small modules that build a structure and name a call on it."""
 
-from cgsim.scenarios import counters, hash_maps, lookups, reach, storages
+from cgsim.scenarios import counters, hash_maps, lookups, reach, resources, storages, updates
 from cgsim.scenarios.base import (
     Scenario,
     all_scenarios,
@@ -18,6 +18,8 @@ __all__ = [
     "lookups",
     "numbers_in",
     "reach",
+    "resources",
     "row_matches",
     "storages",
+    "updates",
 ]

@@ -27,17 +27,28 @@ class Call(NamedTuple):
     """A structure that stands, and the call to play on it.
 
     parameters : a design's, or an operation's (`cgsim.scenarios.play`). owner, key : its
-    arguments, int64. first : which of them is the compiled function's first argument. word, value
-    : a word that the call changes, to be set to `value` again before each call of a loop; 0 if
-    there is none.
+    arguments, int64. first : which of them is the compiled function's first argument. reset :
+    simulated address of what `words_to_reset` placed, 0 for nothing.
     """
 
     parameters: Any
     owner: int
     key: int
     first: int
-    word: int = 0
-    value: int = 0
+    reset: int = 0
+
+
+def words_to_reset(heap: Heap, addresses: list[int]) -> int:
+    """Place a note of words that a call changes and a loop of calls has to find again each time.
+
+    addresses : simulated addresses of 8-byte words, which hold what is to be found.
+    """
+    note = heap.place("global:reset", 8 + 16 * len(addresses))
+    heap.write(note, len(addresses))
+    for i, address in enumerate(addresses):
+        heap.write(note + 8 + 16 * i, address)
+        heap.write(note + 16 + 16 * i, heap.read(address))
+    return note
 
 
 @dataclass(frozen=True)

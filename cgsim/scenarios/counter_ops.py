@@ -1,4 +1,4 @@
-"""Counters and array maps, access for access."""
+"""Counters, access for access."""
 
 from typing import NamedTuple
 
@@ -8,49 +8,11 @@ from cgsim.core.space import (
     add_in_place,
     atomic_add,
     compare_exchange,
-    compute,
-    join,
     load,
     store,
     work,
 )
 from cgsim.scenarios.play import add_operation
-
-
-class ArrayLookup(NamedTuple):
-    """Parameters of array_map_lookup_elem and its percpu form; addresses and offsets in bytes."""
-
-    key_buffer: int
-    cpu_offset: int  # simulated address of percpu this_cpu_off; 0: the shared form
-    max_entries_offset: int
-    elem_size_offset: int
-    index_mask_offset: int
-    value_offset: int
-
-
-@njit
-def array_lookup(space, parameters, owner, key, token, key_token):
-    """The address of the element whose index stands in the caller's key buffer."""
-    index, index_token = load(space, parameters.key_buffer, 4, 0)
-    entries, _ = load(space, owner + parameters.max_entries_offset, 4, token)
-    if parameters.cpu_offset == 0:
-        work(space, 6, 1)
-        size, size_token = load(space, owner + parameters.elem_size_offset, 4, token)
-        mask, mask_token = load(space, owner + parameters.index_mask_offset, 4, token)
-        if index >= entries:
-            return 0, 0
-        where = compute(space, join(space, index_token, mask_token), 1, 0, 0)
-        where = compute(space, join(space, where, size_token), 1, 1, 0)
-        return owner + parameters.value_offset + (index & mask) * size, where
-    work(space, 4, 1)
-    mask, mask_token = load(space, owner + parameters.index_mask_offset, 4, token)
-    if index >= entries:
-        return 0, 0
-    where = compute(space, join(space, index_token, mask_token), 1, 0, 1)
-    slot = owner + parameters.value_offset + 8 * (index & mask)
-    element, element_token = load(space, slot, 8, where)
-    offset, offset_token = load(space, parameters.cpu_offset, 8, 0)
-    return element + offset, compute(space, join(space, element_token, offset_token), 1, 0, 0)
 
 
 class PercpuCounter(NamedTuple):
@@ -130,6 +92,5 @@ def page_counter_try_charge(space, parameters, owner, key, token, key_token):
     return usage, usage_token
 
 
-add_operation(ArrayLookup, array_lookup)
 add_operation(PercpuCounter, percpu_counter_add)
 add_operation(PageCounter, page_counter_try_charge)

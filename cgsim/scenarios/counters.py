@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cgsim.core.heap import allocate
-from cgsim.designs import xarray
-from cgsim.scenarios.base import NEITHER, OWNER, Call, add_scenario
-from cgsim.scenarios.counter_ops import ArrayLookup, PageCounter, PercpuCounter
-from cgsim.scenarios.lookups import filled, id_of_depth
+from cgsim.designs import array_map, xarray
+from cgsim.scenarios.base import KEY, NEITHER, OWNER, Call, add_scenario
+from cgsim.scenarios.counter_ops import PageCounter, PercpuCounter
+from cgsim.scenarios.lookups import filled, id_of_depth, registered
 
 if TYPE_CHECKING:
     from cgsim.core.heap import Heap
@@ -18,10 +18,33 @@ if TYPE_CHECKING:
     from cgsim.kernel import Kernel
 
 
-def _write_u32(heap: Heap, address: int, value: int) -> None:
-    shift = 8 * (address & 4)
-    word = heap.read(address & ~7) & ~(0xFFFFFFFF << shift)
+def write_field(heap: Heap, address: int, size: int, value: int) -> None:
+    """Write an aligned field of `size` < 8 bytes, for set-up."""
+    shift = 8 * (address & 7)
+    word = heap.read(address & ~7) & ~((1 << 8 * size) - 1 << shift)
     heap.write(address & ~7, word | value << shift)
+
+
+def preempt_count(heap: Heap, kernel: Kernel) -> tuple[int, int]:
+    """The address of this CPU's preemption count and the bytes of an access to it."""
+    if kernel.series == "6.12":
+        return heap.place("percpu:pcpu_hot", 64) + 8, 4
+    return heap.place("percpu:__preempt_count", 64), 8
+
+
+def page_counter_fields(kernel: Kernel) -> PageCounter:
+    """The offsets and counts of page_counter_try_charge."""
+    old = kernel.series == "6.12"
+    return PageCounter(
+        -1 if old else 129,
+        192 if old else 128,
+        kernel.offset("page_counter", "max"),
+        kernel.offset("page_counter", "local_watermark"),
+        kernel.offset("page_counter", "watermark"),
+        kernel.offset("page_counter", "parent"),
+        23 if old else 26,
+        11,
+    )
 
 
 # --- xarray, radix tree --------------------------------------------------------------------------
@@ -47,7 +70,7 @@ for _kind, _function in (("xarray", "xa_load"), ("radix", "radix_tree_lookup")):
             kind, heap, space, kernel, number
         ),
         functions=_function,
-        rows=f"{_function} hit depth{{n}}",
+        rows=f"{_function} (hit |on the tree .*)depth{{n}}",
         smallest=0,
         largest=10,
     )
@@ -57,31 +80,21 @@ for _kind, _function in (("xarray", "xa_load"), ("radix", "radix_tree_lookup")):
 _INDEX, _ENTRIES, _ELEMENT_BYTES = 40, 64, 64
 
 
-def _array(heap: Heap, kernel: Kernel, percpu: bool) -> Call:
-    value = kernel.offset("bpf_array", "value")
-    array = heap.place("bpf_array", value + _ENTRIES * _ELEMENT_BYTES)
-    parameters = ArrayLookup(
-        heap.place("keybuf", 64),
-        heap.place("percpu:this_cpu_off", 64) if percpu else 0,
-        kernel.offset("bpf_map", "max_entries"),
-        kernel.offset("bpf_array", "elem_size"),
-        kernel.offset("bpf_array", "index_mask"),
-        value,
+def _array(heap: Heap, space: Native, kernel: Kernel, percpu: bool) -> Call:
+    design = array_map.prepare(
+        heap, kernel, percpu=percpu, inlined=False, entries=_ENTRIES, value_bytes=_ELEMENT_BYTES
     )
-    _write_u32(heap, parameters.key_buffer, _INDEX)
-    _write_u32(heap, array + parameters.max_entries_offset, _ENTRIES)
-    _write_u32(heap, array + parameters.elem_size_offset, _ELEMENT_BYTES)
-    _write_u32(heap, array + parameters.index_mask_offset, _ENTRIES - 1)
-    if percpu:
-        heap.write(array + value + 8 * _INDEX, heap.place("percpu:array_value", 64))
-    return Call(parameters, array, 0, OWNER)
+    table = registered(space, design, 1)
+    cgroup = filled(space, design, np.zeros(0, dtype=np.int64))
+    write_field(heap, cgroup + design.id_offset, 4, _INDEX)
+    return Call(design, cgroup, int(table[0]), KEY)
 
 
 add_scenario(
     pattern="array",
     explanation="BPF array map: the element's address is computed from the map's header",
     mirrors="array_map_lookup_elem, kernel/bpf/arraymap.c",
-    build=lambda heap, space, kernel, number: _array(heap, kernel, False),
+    build=lambda heap, space, kernel, number: _array(heap, space, kernel, False),
     functions="array_map_lookup_elem",
     rows="hit$",
 )
@@ -89,7 +102,7 @@ add_scenario(
     pattern="percpu-array",
     explanation="BPF percpu array map: the slot's percpu pointer and this CPU's offset",
     mirrors="percpu_array_map_lookup_elem, kernel/bpf/arraymap.c",
-    build=lambda heap, space, kernel, number: _array(heap, kernel, True),
+    build=lambda heap, space, kernel, number: _array(heap, space, kernel, True),
     functions="percpu_array_map_lookup_elem",
     rows="hit$",
 )
@@ -104,11 +117,9 @@ def _percpu_counter(heap: Heap, kernel: Kernel, amount: int) -> Call:
     counters = kernel.offset("percpu_counter", "counters")
     heap.write(counter + counters, heap.place("percpu_s32", 64))
     old = kernel.series == "6.12"
-    preempt = heap.place("percpu:pcpu_hot" if old else "percpu:__preempt_count", 64)
     parameters = PercpuCounter(
         _BATCH,
-        preempt + 8 if old else preempt,
-        4 if old else 8,
+        *preempt_count(heap, kernel),
         kernel.offset("percpu_counter", "count"),
         counters,
         int(old),
@@ -150,18 +161,7 @@ def _page_counter(heap: Heap, space: Native, kernel: Kernel, levels: int) -> Cal
         heap.write(child + parent, counter)
         heap.write(child + kernel.offset("page_counter", "max"), (1 << 63) - 1)
         counter = child
-    old = kernel.series == "6.12"
-    parameters = PageCounter(
-        -1 if old else 129,
-        192 if old else 128,
-        kernel.offset("page_counter", "max"),
-        kernel.offset("page_counter", "local_watermark"),
-        kernel.offset("page_counter", "watermark"),
-        parent,
-        23 if old else 26,
-        11,
-    )
-    return Call(parameters, counter, 1, NEITHER)
+    return Call(page_counter_fields(kernel), counter, 1, NEITHER)
 
 
 add_scenario(

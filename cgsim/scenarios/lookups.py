@@ -89,7 +89,7 @@ add_scenario(
     mirrors="idr_find, lib/idr.c",
     build=_idr,
     functions="idr_find",
-    rows="idr_find hit depth{n}",
+    rows="idr_find (hit |on the tree .*)depth{n}",
     smallest=0,
     largest=_DEEPEST,
 )

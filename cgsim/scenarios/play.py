@@ -10,7 +10,7 @@ from numba.extending import overload
 
 from cgsim.core.calls import redirect
 from cgsim.core.jit import JIT_DISABLED, njit
-from cgsim.core.space import compute, pause, poke, work
+from cgsim.core.space import compute, pause, peek, poke, work
 from cgsim.designs.base import create, insert, lookup, register
 from cgsim.scenarios.base import KEY, OWNER
 
@@ -49,20 +49,21 @@ def play_once(space, parameters, owner, key):
 
 
 @njit
-def play_loop(space, parameters, owner, key, calls, dependent, first, harness, word, value):
+def play_loop(space, parameters, owner, key, calls, dependent, first, harness, reset):
     """`calls` calls with the same arguments, as the recorded native loops do.
 
     dependent : nonzero if the next call's first argument waits for the result. first : which
     argument that is (`OWNER`, `KEY`). harness : `cgsim.drive.Harness`, what the loop itself costs.
-    word, value : what the call changes and the next one must find again, 0 for nothing. Returns the
-    sum of the values.
+    reset : `cgsim.scenarios.base.words_to_reset`, 0 for none. Returns the sum of the values.
     """
     token = 0
     total = 0
     pause(space, 0, 0)  # what ran before is done: the first call starts with an empty window
     for _ in range(calls):
-        if word != 0:
-            poke(space, word, 8, value)
+        if reset != 0:
+            for i in range(peek(space, reset, 8)):
+                word = peek(space, reset + 8 + 16 * i, 8)
+                poke(space, word, 8, peek(space, reset + 16 + 16 * i, 8))
         redirect(space, harness.ticks)
         work(space, harness.instructions, 1)
         owner_token = token if first == OWNER else 0

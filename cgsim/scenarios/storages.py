@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cgsim.designs import local_storage
-from cgsim.scenarios.base import KEY, Call, add_scenario
+from cgsim.scenarios.base import KEY, Call, add_scenario, words_to_reset
 from cgsim.scenarios.lookups import filled, registered
 from cgsim.scenarios.play import create_owner, look_up
 
@@ -42,7 +42,7 @@ def _walk(owner: str, heap: Heap, space: Native, kernel: Kernel, number: int) ->
     design, maps = _prepared(owner, heap, space, kernel, number)
     start = filled(space, design, maps)
     slot = _slot(heap, design, start, int(maps[-1]))
-    return Call(design, start, int(maps[-1]), KEY, slot, 0)
+    return Call(design, start, int(maps[-1]), KEY, words_to_reset(heap, [slot]))
 
 
 def _conflict(owner: str, heap: Heap, space: Native, kernel: Kernel, number: int) -> Call:
@@ -54,7 +54,7 @@ def _conflict(owner: str, heap: Heap, space: Native, kernel: Kernel, number: int
     start = filled(space, design, np.array(order))
     look_up(space, design, start, rival)
     slot = _slot(heap, design, start, wanted)
-    return Call(design, start, wanted, KEY, slot, heap.read(slot))
+    return Call(design, start, wanted, KEY, words_to_reset(heap, [slot]))
 
 
 def _miss(owner: str, heap: Heap, space: Native, kernel: Kernel, number: int) -> Call:
