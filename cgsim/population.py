@@ -24,7 +24,7 @@ MAX_CGROUPS = 1 << 21
 _SAMPLE_CGROUPS = 32
 _SPARE_BYTES = 1 << 28
 _LARGEST_BYTES = 1 << 35
-_NOT_OF_THE_DESIGN = ("device", "request_queue", "task_struct")
+_NOT_OF_THE_DESIGN = ("device", "kernfs_node", "request_queue", "task_struct")
 
 
 @dataclass(frozen=True)

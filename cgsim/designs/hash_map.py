@@ -2,9 +2,10 @@
 
 Mirrors `htab_map_lookup_elem`, `htab_percpu_map_lookup_elem` and `htab_lru_map_lookup_elem`
 (kernel/bpf/hashtab.c), and `__htab_map_lookup_elem`, the direct call that the verifier makes of the
-first (`inlined`). The program has put the id into its stack. The hash is jhash2 of the id's two
-words; the last element of a chain ends in an odd pointer that tells the bucket. Nothing removes a
-cgroup's elements when it goes: teardown is a delete in every map, as user space has to.
+first (`inlined`). The program has read the id from the cgroup's kernfs node and put it into its
+stack. The hash is jhash2 of the id's two words; the last element of a chain ends in an odd pointer
+that tells the bucket. Nothing removes a cgroup's elements when it goes: teardown is a delete in
+every map, as user space has to.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from cgsim.core.space import branch, compute, join, load, peek, poke, store, wor
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.ids import new_id
 from cgsim.designs.jhash import jhash_u64
-from cgsim.designs.objects import cgroup_cache, field_offset
+from cgsim.designs.objects import cgroup_cache
 
 _MAX_MAPS = 64
 _KEY_BYTES = 8
@@ -52,7 +53,10 @@ class HashMap(NamedTuple):
     maps: int  # simulated address of a count and the maps' addresses
     ids: int
     key_buffer: int
-    id_offset: int  # of the cgroup's id
+    node_cache: int  # kernfs nodes, which hold the cgroups' ids
+    kn_offset: int  # from the cgroup to its node
+    id_offset: int  # in there
+    reads_id: int  # the program's reading of the id is part of a lookup
     key_size_offset: int
     hashrnd_offset: int
     n_buckets_offset: int
@@ -73,15 +77,19 @@ class HashMap(NamedTuple):
     miss_calls: int
 
 
-def prepare(heap, kernel, *, kind="htab", entries=128, value_bytes=16):
-    """`kind`: 'htab', 'inlined', 'percpu-htab' or 'lru-htab'; `entries`: cgroups a map holds."""
+def prepare(heap, kernel, *, kind="htab", reads_id=False, entries=128, value_bytes=16):
+    """`kind`: 'htab', 'inlined', 'percpu-htab' or 'lru-htab'; `entries`: cgroups a map holds.
+
+    reads_id : a lookup is what a program does, that is, it reads the cgroup's id first; False: the
+    mirrored function alone, the id in the caller's key buffer.
+    """
     percpu = kind == "percpu-htab"
     key = kernel.offset("htab_elem", "key")
     datum = key + _KEY_BYTES
     element = datum + (8 if percpu else -(-value_bytes // 8) * 8)
     buckets = 1 << max(entries - 1, 1).bit_length()
     return HashMap(
-        cgroup_cache(heap, kernel, 8),
+        cgroup_cache(heap, kernel, 0),
         heap.add_cache("htab_elem", element),
         heap.add_cache("bpf_htab", kernel.size("bpf_htab")),
         heap.add_cache("bucket", _BUCKET_BYTES * buckets),
@@ -89,7 +97,10 @@ def prepare(heap, kernel, *, kind="htab", entries=128, value_bytes=16):
         heap.place("global:map_idr", 8 * (_MAX_MAPS + 1)),
         heap.place("global:ids", 64),
         heap.place("keybuf", 64),
-        field_offset(kernel),
+        heap.add_cache("kernfs_node", kernel.size("kernfs_node")),
+        kernel.offset("cgroup", "kn"),
+        kernel.offset("kernfs_node", "id"),
+        int(reads_id),
         kernel.offset("bpf_map", "key_size"),
         kernel.offset("bpf_htab", "hashrnd"),
         kernel.offset("bpf_htab", "n_buckets"),
@@ -132,17 +143,25 @@ def register(space, design):
 
 @njit
 def create(space, design):
-    """A cgroup with an id."""
+    """A cgroup with a kernfs node, which has an id that never comes again."""
     cgroup, token = allocate(space, design.cgroup_cache, 0)
-    if cgroup != 0:
-        store(space, cgroup + design.id_offset, 8, new_id(space, design.ids) + 1, token, 0)
+    node, node_token = allocate(space, design.node_cache, 0)
+    if cgroup == 0 or node == 0:
+        return 0
+    store(space, cgroup + design.kn_offset, 8, node, token, node_token)
+    store(space, node + design.id_offset, 8, new_id(space, design.ids) + 1, node_token, 0)
     return cgroup
+
+
+@njit
+def _identity(space, design, cgroup):
+    """The id, without a cost: user space has it."""
+    return peek(space, peek(space, cgroup + design.kn_offset, 8) + design.id_offset, 8)
 
 
 @njit
 def _bucket(space, design, table, identity, token):
     """(bucket's address, hash, token): from the map's header and the key on the stack."""
-    poke(space, design.key_buffer, 8, identity)  # the program did, as its own work
     _, size_token = load(space, table + design.key_size_offset, 4, token)
     seed, seed_token = load(space, table + design.hashrnd_offset, 4, token)
     _, high_token = load(space, design.key_buffer + 4, 4, 0)
@@ -178,7 +197,13 @@ def _find(space, design, bucket, hashed, identity, token):
 @njit
 def lookup(space, design, cgroup, key, token, key_token):
     """The datum of the cgroup in the map `key`."""
-    identity = peek(space, cgroup + design.id_offset, 8)
+    if design.reads_id != 0:
+        node, node_token = load(space, cgroup + design.kn_offset, 8, token)
+        identity, id_token = load(space, node + design.id_offset, 8, node_token)
+        store(space, design.key_buffer, 8, identity, 0, id_token)
+    else:
+        identity = _identity(space, design, cgroup)
+        poke(space, design.key_buffer, 8, identity)
     bucket, hashed, where = _bucket(space, design, key, identity, key_token)
     element, element_token = _find(space, design, bucket, hashed, identity, where)
     if element == 0:
@@ -207,7 +232,8 @@ def lookup(space, design, cgroup, key, token, key_token):
 @njit
 def insert(space, design, cgroup, key, token):
     """Update: hash, take an element, link it at the chain's head under the bucket's lock."""
-    identity = peek(space, cgroup + design.id_offset, 8)
+    identity = _identity(space, design, cgroup)
+    poke(space, design.key_buffer, 8, identity)
     element, element_token = allocate(space, design.value_cache, token)
     if element == 0:
         return 0
@@ -236,7 +262,8 @@ def insert(space, design, cgroup, key, token):
 @njit
 def remove(space, design, cgroup, key, token):
     """Delete: find and unlink under the bucket's lock, free after a grace period."""
-    identity = peek(space, cgroup + design.id_offset, 8)
+    identity = _identity(space, design, cgroup)
+    poke(space, design.key_buffer, 8, identity)
     bucket, hashed, where = _bucket(space, design, key, identity, token)
     work(space, 100, 12)
     spin_lock(space, bucket + _BUCKET_LOCK, where)
@@ -262,6 +289,7 @@ def teardown(space, design, cgroup, token):
     """Delete the cgroup's element in every map, then free the cgroup."""
     for i in range(peek(space, design.maps, 8)):
         remove(space, design, cgroup, peek(space, design.maps + 8 * (i + 1), 8), token)
+    release(space, design.node_cache, peek(space, cgroup + design.kn_offset, 8), token)
     release(space, design.cgroup_cache, cgroup, token)
 
 
@@ -282,13 +310,15 @@ def _variant(name, title, mirrors, chain):
             reader_side="rcu",
             max_keys=_MAX_MAPS,
             sized_by_cgroups=True,
-            options={"kind": "inlined" if name == "htab" else name},
+            options={"kind": "inlined" if name == "htab" else name, "reads_id": True},
             loads_to_datum=chain,
         )
     )
 
 
-_CHAIN = "map.buckets -> bucket[hash(cgroup id)] -> element (+1 per collision) -> datum"
+_CHAIN = (
+    "cgroup.kn -> id, map.buckets -> bucket[hash(cgroup id)] -> element (+1 per collision) -> datum"
+)
 DESIGN = _variant(
     "htab", "BPF hash map keyed by cgroup id", "__htab_map_lookup_elem, as inlined", _CHAIN
 )

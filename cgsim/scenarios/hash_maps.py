@@ -40,12 +40,12 @@ def _chain(kind: str, heap: Heap, space: Native, kernel: Kernel, number: int, mi
     wanted = 0
     for i in range(number - 1, -1, -1):
         cgroup = filled(space, design, np.zeros(0, dtype=np.int64))
-        heap.write(cgroup + design.id_offset, identities[i])
+        heap.write(heap.read(cgroup + design.kn_offset) + design.id_offset, identities[i])
         hash_map.insert(space, design, cgroup, int(table[0]), 0)
         wanted = wanted or cgroup
     if miss:
         wanted = int(create_owner(space, design))
-        heap.write(wanted + design.id_offset, identities[number])
+        heap.write(heap.read(wanted + design.kn_offset) + design.id_offset, identities[number])
     return Call(design, wanted, int(table[0]), KEY)
 
 
