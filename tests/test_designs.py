@@ -193,6 +193,7 @@ class Stage:
     """A design on a heap of its own, with keys and cgroups."""
 
     def __init__(self, design: Design, version: str = "7.3.4", **options: Any) -> None:
+        self.design = design
         self.heap = Heap(MEMORY_BYTES, seed=3)
         self.parameters = design.prepare(
             self.heap, load_kernel(version), **{**design.options, **options}
@@ -309,6 +310,42 @@ def test_many_random_operations(design: Design) -> None:
     assert stage.live() == stage.before
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("list", {"owner": "rdma"}),
+        ("dmem", {"owner": "dmem"}),
+        ("blkg", {"owner": "blkcg"}),
+        ("rhashtable", {"owner": "netlink"}),
+        ("idr", {"owner": "idr"}),
+        ("xarray", {"owner": "xarray"}),
+        ("subsys", {"owner": "task"}),
+        ("table", {"owner": "net"}),
+        ("storage", {"owner": "task"}),
+        ("storage", {"owner": "sock"}),
+        ("cgroup-storage", {"percpu": True}),
+        ("array", {"inlined": False}),
+        ("htab", {"kind": "htab", "reads_id": False}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
+)
+def test_the_mirrored_objects_answer_too(name: str, options: dict[str, Any]) -> None:
+    """With the objects that were recorded in place of the cgroup, or the function alone."""
+    random = np.random.default_rng(11)
+    stage = Stage(get_design(name), **options)
+    steps = np.column_stack(
+        [
+            random.choice(5, size=3000, p=[0.42, 0.3, 0.24, 0.01, 0.03]),
+            random.integers(0, CGROUPS, 3000),
+            random.integers(0, KEYS, 3000),
+        ]
+    )
+    operations = plan([tuple(row) for row in steps.tolist()], stage.keys.size)
+    check(stage.design, operations, stage.play(operations))
+    stage.end()
+    assert stage.live() == stage.before
+
+
 @pytest.mark.parametrize("design", all_designs())
 def test_all_readings_agree(design: Design) -> None:
     """The sum of the data's addresses is the same natively, traced and timed."""
@@ -415,6 +452,20 @@ def test_rhashtable_grows_and_shrinks() -> None:
         sizes.append(buckets())
     assert max(sizes) == 512
     assert sizes[-1] == 64
+
+
+def test_a_map_keyed_by_cgroup_pays_for_the_id() -> None:
+    """What a program does: it reads the cgroup's id, puts it on its stack, and calls the map."""
+    for name, chain in (("htab", ["cgroup", "kernfs_node"]), ("array", ["cgroup"])):
+        stage = Stage(get_design(name))
+        stage.play([(INSTALL, 0, 0)])
+        log = traced.new_log(64)
+        space = Traced(stage.heap.mem, stage.heap.block, address_of(log))
+        look_up(space, stage.parameters, stage.cgroups[0], stage.keys[0])
+        accesses = traced.parse(log).accesses[: len(chain) + 1]
+        structs = [stage.heap.caches[stage.heap.resolve(a.address)[0]].struct for a in accesses]
+        assert structs == [*chain, "keybuf"]
+        assert [a.operation for a in accesses] == ["R"] * len(chain) + ["W"]
 
 
 def test_an_array_element_outlives_its_cgroup() -> None:

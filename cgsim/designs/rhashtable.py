@@ -82,7 +82,7 @@ def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
         number = kernel.offset("netlink_sock", "portid")
         net = kernel.offset("netlink_sock", "sk.__sk_common.skc_net.net")
         datum = kernel.size("netlink_sock")
-        values = heap.add_cache("netlink_sock", datum)
+        values = heap.add_cache("netlink_sock", datum + value_bytes)
         table = heap.place("netlink_table", kernel.size("rhashtable"))
     else:
         owners = cgroup_cache(heap, kernel, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -210,31 +211,40 @@ add_scenario(
 # --- rhashtable ----------------------------------------------------------------------------------
 
 
-def _ports(heap: Heap, design: rhashtable.Rhashtable, net: int, count: int) -> list[int]:
-    """`count` ports whose sockets share a bucket."""
+_BUCKET = 31  # any of the smallest table's, and that of the recording
+
+
+def _table(heap: Heap, design: rhashtable.Rhashtable) -> tuple[int, int]:
+    """(buckets, seed) of the table as it is."""
     table = heap.read(design.table + design.tbl_offset)
     seed = heap.read(table + design.seed_offset) & 0xFFFFFFFF
+    return heap.read(table + design.size_offset) & 0xFFFFFFFF, seed
+
+
+def _ports(heap: Heap, space: Native, design: rhashtable.Rhashtable, net: int, count: int) -> int:
+    """Add `count` sockets whose ports share a bucket; returns the port of the chain's last one.
+
+    Sockets of other ports come first, until the table has room for the chain without growing.
+    """
+    other = 1 << 30
+    held = 0
+    while _table(heap, design)[0] // 4 * 3 - held < count:
+        rhashtable.insert(space, design, net, other + held, 0)
+        held += 1
+    buckets, seed = _table(heap, design)
     cookie = heap.read(net + design.cookie_offset)
-    buckets = 1 << rhashtable.SMALLEST_BITS
-    found: list[int] = []
-    port = 0
-    while len(found) < count:
-        port += 1
-        if jhash_u64_u32(cookie, port, seed) & (buckets - 1) == _BUCKET:
-            found.append(port)
-    return found
-
-
-_BUCKET = 31  # any of the first 64, and that of the recording
+    ports = (p for p in itertools.count(1) if jhash_u64_u32(cookie, p, seed) % buckets == _BUCKET)
+    found = list(itertools.islice(ports, count))
+    for port in found:  # each at the chain's head
+        rhashtable.insert(space, design, net, port, 0)
+    return found[0]
 
 
 def _netlink(heap: Heap, space: Native, kernel: Kernel, number: int) -> Call:
     design = rhashtable.prepare(heap, kernel, owner="netlink")
     registered(space, design, 1)
     net = filled(space, design, np.zeros(0, dtype=np.int64))
-    ports = np.array(_ports(heap, design, net, number))
-    for port in ports[::-1]:
-        rhashtable.insert(space, design, net, int(port), 0)
+    port = _ports(heap, space, design, net, number)
     old = kernel.series == "6.12"
     tables = heap.place("global:nl_table", 64) if old else 0
     if old:
@@ -249,7 +259,7 @@ def _netlink(heap: Heap, space: Native, kernel: Kernel, number: int) -> Call:
         20,
         3,
     )
-    return Call(parameters, design.table, int(ports[-1]), OWNER)
+    return Call(parameters, design.table, port, OWNER)
 
 
 add_scenario(
@@ -259,5 +269,5 @@ add_scenario(
     build=_netlink,
     functions="(__)?netlink_lookup",
     rows="found at chain pos {n}$",
-    largest=40,
+    largest=1000,
 )
