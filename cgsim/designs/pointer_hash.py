@@ -80,7 +80,7 @@ if JIT_DISABLED:
 
     def hash_64(value, bits):
         """The top `bits` of value times 2^64 / golden ratio (include/linux/hash.h)."""
-        return (value * 0x61C8864680B583EB & (1 << 64) - 1) >> (64 - bits)
+        return (int(value) * 0x61C8864680B583EB & (1 << 64) - 1) >> (64 - bits)
 
 else:
 
