@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cgsim.errors import UserError
 
 if TYPE_CHECKING:
+    from cgsim.attribution import attribute
     from cgsim.designs import list_designs
     from cgsim.machines import list_machines, load_machine
     from cgsim.replay import replay, replay_file
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cgsim.trace import trace
 
 _HOMES = {
+    "attribute": "cgsim.attribution",
     "build_report": "cgsim.report.build",
     "list_designs": "cgsim.designs",
     "list_machines": "cgsim.machines",
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UserError",
     "__version__",
+    "attribute",
     "build_report",
     "list_designs",
     "list_machines",

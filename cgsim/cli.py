@@ -120,6 +120,27 @@ The table shows means over replicates with a 95 % interval; --out and --json hav
 
     verb = _verb(
         verbs,
+        "attribute",
+        _attribute,
+        "which struct and field a workload's lookups touched, and what each cost",
+        """\
+examples:
+  cgsim attribute --design idr --machine zen4-genoa
+  cgsim attribute --design storage --workload gpu -p n_cgroups=4000 --json
+""",
+    )
+    verb.add_argument("--design", required=True, metavar="NAME", help="see cgsim designs")
+    verb.add_argument(
+        "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
+    )
+    verb.add_argument(
+        "--workload", default="network", metavar="NAME", help="network or gpu (network)"
+    )
+    _add_parameters(verb)
+    _add_json(verb)
+
+    verb = _verb(
+        verbs,
         "report",
         _report,
         "run the notebooks, write HTML pages, mail.txt and manifest.json",
@@ -341,6 +362,20 @@ def _simulate(options: argparse.Namespace) -> None:
         _print_json({"points": _records(points), "replicates": _records(frame)})
     elif not options.out:
         _print_points(points)
+
+
+def _attribute(options: argparse.Namespace) -> None:
+    """`cgsim attribute`."""
+    given = _given(options)
+    for name in sorted(_OWN_OPTIONS & given.keys()):
+        raise UserError(f"parameter {name}: give it as --{name}")
+    frame = cgsim.attribute(options.design, options.machine, options.workload, **given)
+    if options.json:
+        _print_json({"words": _records(frame)})
+        return
+    shown = frame.loc[:, (frame != 0).any()]
+    print(f"simulated, per lookup: {options.design}, {options.machine}, {options.workload}\n")
+    print(shown.to_string(index=False, float_format="{:.2f}".format))
 
 
 def _records(frame: Any) -> list[dict[str, Any]]:

@@ -70,6 +70,7 @@ def lookup_cost(
     seed: int = 1,
     kernel: str = "7.3.4",
     aged: bool = True,
+    prefetch_next_line: bool = False,
     threads: int = 1,
 ) -> pd.DataFrame:
     """Cost of a design's lookup alone, on uniformly random cgroups and keys.
@@ -82,6 +83,7 @@ def lookup_cost(
     footprint_bytes : memory other code walks through before each isolated lookup
     lookups : measured per replicate, after as many that only warm
     replicates : with seeds seed, seed + 1, ...
+    prefetch_next_line : a miss beyond L2 also brings the next line of its page
     threads : host threads over replicates; the result does not depend on it
 
     Returns
@@ -91,11 +93,11 @@ def lookup_cost(
 
     Raises UserError for a bad argument.
     """
-    chosen, model = _resolve(design, machine)
+    chosen, model = resolve(design, machine)
     for mode in modes:
         if mode not in MODES:
             raise unknown_name("mode", mode, MODES)
-    _check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
     if not 0 <= footprint_bytes <= MAX_FOOTPRINT_BYTES:
         raise out_of_range(
             "lookup_cost", "footprint_bytes", footprint_bytes, f"0..{MAX_FOOTPRINT_BYTES}"
@@ -103,7 +105,7 @@ def lookup_cost(
 
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
-        facts = _facts(chosen, model, kernel, n_cgroups, n_keys, replicate, own_seed, lookups)
+        facts = facts_of(chosen, model, kernel, n_cgroups, n_keys, replicate, own_seed, lookups)
         facts["workload"] = "lookups alone"
         stage = Stage(_kernel(kernel), "cgroup", 64, footprint_bytes)
         population = _populate(chosen, model, kernel, n_cgroups, n_keys, own_seed, aged, stage)
@@ -111,9 +113,21 @@ def lookup_cost(
         rows = []
         for mode in modes:
             if mode == "isolated":
-                rows.append(_isolated(population, model, stage, facts, lookups, footprint_bytes))
+                rows.append(
+                    _isolated(
+                        population,
+                        model,
+                        stage,
+                        facts,
+                        lookups,
+                        footprint_bytes,
+                        prefetch_next_line,
+                    )
+                )
             else:
-                warm_machine = warm_machine or _timed(population, model, own_seed)
+                warm_machine = warm_machine or _timed(
+                    population, model, own_seed, prefetch=prefetch_next_line
+                )
                 rows.append(_back_to_back(population, model, *warm_machine, facts, lookups, mode))
         return rows
 
@@ -130,6 +144,7 @@ def simulate(
     seed: int = 1,
     kernel: str = "7.3.4",
     aged: bool = True,
+    prefetch_next_line: bool = False,
     threads: int = 1,
     **parameters: Any,
 ) -> pd.DataFrame:
@@ -142,6 +157,7 @@ def simulate(
     workload : name, or a workload
     lookups : measured per replicate, after as many that only warm
     replicates : with seeds seed, seed + 1, ...
+    prefetch_next_line : a miss beyond L2 also brings the next line of its page
     threads : host threads over replicates; the result does not depend on it
     parameters : values that replace the workload's own, by field name (`n_cgroups`, `n_keys`, ...)
 
@@ -164,41 +180,28 @@ def simulate(
 
     Raises UserError for a bad argument.
     """
-    chosen, model = _resolve(design, machine)
-    _check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    chosen, model = resolve(design, machine)
+    check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
     scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
     if parameters and not isinstance(workload, str):
         raise UserError("workload parameters go with the name of a workload, not with a workload")
 
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
-        facts = _facts(
+        facts = facts_of(
             chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, replicate, own_seed, lookups
         )
         facts |= {"workload": scenario.name, "mode": "workload"}
-        warm = lookups
-        stream = make_stream(scenario, warm + lookups, own_seed)
-        stage = Stage(_kernel(kernel), stream.reach, stream.hot_bytes, stream.ring_bytes)
-        population = _populate(
-            chosen, model, kernel, stream.n_cgroups, stream.n_keys, own_seed, aged, stage
-        )
-        busy_ns = stream.instructions / stream.instructions_per_ns + stream.idle_ns
-        rows = np.column_stack(
-            [
-                stream.cgroup,
-                stream.key,
-                stream.actor,
-                stream.hot_lines,
-                stream.cold_lines,
-                np.rint(busy_ns * model.ghz * TICKS).astype(np.int64),
-            ]
-        )
-        return [_play(population, model, stage, facts, rows, warm, stream)]
+        return [
+            play_workload(
+                chosen, model, scenario, kernel, facts, aged=aged, prefetch=prefetch_next_line
+            )[0]
+        ]
 
     return _frame(one, replicates, threads)
 
 
-def _resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
+def resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
     chosen = get_design(design) if isinstance(design, str) else design
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     return chosen, model
@@ -210,7 +213,7 @@ def _kernel(version: str) -> Any:
     return load_kernel(version)
 
 
-def _check_counts(**counts: int) -> None:
+def check_counts(**counts: int) -> None:
     limits = {
         "lookups": (10, 10**9),
         "replicates": (1, 10**4),
@@ -224,7 +227,7 @@ def _check_counts(**counts: int) -> None:
             raise out_of_range("simulate", name, value, f"a whole number of {low}..{high}")
 
 
-def _facts(
+def facts_of(
     design: Design,
     machine: Machine,
     kernel: str,
@@ -271,13 +274,16 @@ def _populate(
     )
 
 
-def _timed(population: Population, machine: Machine, seed: int) -> tuple[System, Timed]:
+def _timed(
+    population: Population, machine: Machine, seed: int, *, prefetch: bool, places: bool = False
+) -> tuple[System, Timed]:
     """A fresh machine that has looked up every datum once, in random order.
 
     So no datum's first touch is counted; what the caches still hold is their own affair. Of a very
     large population a random part is looked up, larger than any cache.
     """
-    system = System(system_spec(machine), population.heap)
+    spec = system_spec(machine, prefetch_next_line=prefetch)
+    system = System(spec, population.heap, places=places)
     space = Timed(population.heap.mem, population.heap.block, system.cpu())
     n_keys = population.keys.size
     pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
@@ -325,6 +331,7 @@ def _isolated(
     facts: dict[str, Any],
     lookups: int,
     footprint_bytes: int,
+    prefetch: bool,
 ) -> dict[str, Any]:
     # each lookup walks the whole footprint, so that a few of them leave the caches as they stay
     warm = min(lookups, _WARM_ISOLATED)
@@ -333,10 +340,57 @@ def _isolated(
     rows[:, :2] = order
     rows[:, 4] = footprint_bytes // 64
     facts = facts | {"mode": "isolated", "footprint_bytes": footprint_bytes}
-    return _play(population, machine, stage, facts, rows, warm, None)
+    system, space = _timed(population, machine, facts["seed"], prefetch=prefetch)
+    return _play(system, space, population, machine, stage, facts, rows, warm, None)
+
+
+def play_workload(
+    chosen: Design,
+    model: Machine,
+    scenario: NetworkWorkload | GpuWorkload,
+    kernel: str,
+    facts: dict[str, Any],
+    *,
+    aged: bool,
+    prefetch: bool,
+    places: bool = False,
+) -> tuple[dict[str, Any], System, np.ndarray | None]:
+    """One replicate of a workload: (its row, the machine, the places' counts of its warm part).
+
+    facts : the row's first columns, among them `seed` and `lookups`.
+    """
+    warm = facts["lookups"]
+    stream = make_stream(scenario, 2 * warm, facts["seed"])
+    stage = Stage(_kernel(kernel), stream.reach, stream.hot_bytes, stream.ring_bytes)
+    population = _populate(
+        chosen, model, kernel, stream.n_cgroups, stream.n_keys, facts["seed"], aged, stage
+    )
+    busy_ns = stream.instructions / stream.instructions_per_ns + stream.idle_ns
+    rows = np.column_stack(
+        [
+            stream.cgroup,
+            stream.key,
+            stream.actor,
+            stream.hot_lines,
+            stream.cold_lines,
+            np.rint(busy_ns * model.ghz * TICKS).astype(np.int64),
+        ]
+    )
+    system, space = _timed(population, model, facts["seed"], prefetch=prefetch, places=places)
+    counts: list[np.ndarray] = []
+    if system.places is not None:
+        table = system.places.counts
+        row = _play(
+            system, space, population, model, stage, facts, rows, warm, stream,
+            lambda: counts.append(table.copy()),
+        )  # fmt: skip
+        return row, system, counts[0]
+    return _play(system, space, population, model, stage, facts, rows, warm, stream), system, None
 
 
 def _play(
+    system: System,
+    space: Timed,
     population: Population,
     machine: Machine,
     stage: Stage,
@@ -344,9 +398,9 @@ def _play(
     rows: np.ndarray,
     warm: int,
     stream: Any,
+    once_warm: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Run a stream's rows on a fresh machine; the first `warm` of them are not measured."""
-    system, space = _timed(population, machine, facts["seed"])
+    """Run a stream's rows on a machine; the first `warm` of them are not measured."""
     actor_cgroup = np.zeros(1, np.int64) if stream is None else stream.actor_cgroup
     held = stream is None or stream.rcu_held
     scene, actors = stage.scene(population, actor_cgroup, rcu_held=held, seed=facts["seed"])
@@ -356,6 +410,7 @@ def _play(
         scene = scene._replace(use=IGNORE_DATUM)
     arguments = (population.parameters, population.cgroups, population.keys)
     run_stream(space, *arguments, rows[:warm], scene, costs[:warm], causes)
+    once_warm()
     before = _counted(system)
     run_stream(space, *arguments, rows[warm:], scene, costs[warm:], causes)
     del actors  # the scene points into it until here
