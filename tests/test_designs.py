@@ -452,6 +452,9 @@ def test_rhashtable_grows_and_shrinks() -> None:
         sizes.append(buckets())
     assert max(sizes) == 512
     assert sizes[-1] == 64
+    table = stage.heap.read(stage.parameters.table + stage.parameters.tbl_offset)
+    first = table + stage.parameters.buckets_offset
+    assert all(stage.heap.read(first + 8 * index) == 0 for index in range(64))
 
 
 def test_a_map_keyed_by_cgroup_pays_for_the_id() -> None:
