@@ -16,7 +16,13 @@ from pathlib import Path
 
 from cgsim.files import write_atomically
 
-PARTS = ("bench_replay", "bench_timed", "bench_scale")
+PARTS = (
+    "bench_replay",
+    "bench_timed",
+    "bench_population",
+    "bench_scale",
+    "bench_first_calls",
+)
 OUT = Path(__file__).with_name("RESULTS.md")
 
 

@@ -13,6 +13,7 @@ from cgsim.core.blocks import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
 from cgsim.core.fields import get
 from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
+from cgsim.core.raw import opaque
 from cgsim.core.rng import random_bits, shuffled_range
 from cgsim.core.space import (
     Timed,
@@ -117,9 +118,14 @@ def _scout_lookups(space, design, cgroups, keys, pairs):
 
 
 @njit
-def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead):
-    """The kernel of `run_lookups`; `ahead`: lookups that the scout is in front, 0 for none."""
+def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead, no_bits):
+    """The kernel of `run_lookups`.
+
+    ahead : lookups that the scout is in front, 0 for none. no_bits : 0, which the compiler must not
+    know: a datum masked with it, added to the next address, makes the host wait for it too.
+    """
     token = 0
+    last = 0
     total = 0
     pause(space, 0, 0)  # what ran before is done: the first lookup starts with an empty window
     for i in range(order.shape[0]):
@@ -129,7 +135,8 @@ def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead)
             fence(space)
         pace(space, harness.ticks)
         work(space, harness.instructions, 1)
-        datum, found = lookup(space, design, cgroups[order[i, 0]], keys[order[i, 1]], token, token)
+        cgroup = cgroups[order[i, 0]] + (last & no_bits)
+        datum, found = lookup(space, design, cgroup, keys[order[i, 1]], token, token)
         if use == READ_DATUM:
             _, found = load(space, datum, 8, found)
         elif use == COUNT_DATUM:
@@ -139,6 +146,7 @@ def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead)
         total += datum
         if mode == DEPENDENT:
             token = compute(space, found, harness.chain, 0, 0)
+            last = opaque(datum)
     return total
 
 
@@ -246,7 +254,7 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
     """
     ahead = _SCOUTED if cgroups.size * keys.size > _HOST_CACHED else 0
     return _compiled(_run_lookups, type(design))(
-        space, design, cgroups, keys, order, mode, use, harness, ahead
+        space, design, cgroups, keys, order, mode, use, harness, ahead, 0
     )
 
 

@@ -120,7 +120,7 @@ NINE, INCLUSIVE, VICTIM = range(3)
     _n4,
     _n5,
     C_HISTORY,  # outcomes of the last 64 branches
-    C_PREDICTOR,  # raw address of the predictor's tables
+    C_PREDICTOR,  # raw address of the predictor's tables; 0: every branch is predicted right
     C_BRANCHES,
     C_MISPREDICTS,
     C_PACE,  # dispatch clock of the last paced point

@@ -60,6 +60,8 @@ def predict_and_train(cpu, site, taken):
     A branch that the bimodal table has always served needs no other table.
     """
     tables = fixed(cpu, C_PREDICTOR)
+    if tables == 0:
+        return True
     history = get(cpu, C_HISTORY)
     outcome = 1 if taken else 0
     put(cpu, C_HISTORY, history << 1 | outcome)

@@ -63,6 +63,10 @@ poke_u8, poke_u16, poke_u32, poke_i64 = _poke(8), _poke(16), _poke(32), _poke(64
 
 if JIT_DISABLED:
 
+    def opaque(value):
+        """The value, by a way that the compiler does not see through nor take early."""
+        return value
+
     def call_i64_4(function, a, b, c, d):
         """Call the int64 function of four int64 registered under the address `function`."""
         return PYTHON_FUNCTIONS[function](a, b, c, d)
@@ -72,6 +76,16 @@ if JIT_DISABLED:
         return PYTHON_FUNCTIONS[function](a, b, c, d, e)
 
 else:
+
+    @intrinsic
+    def opaque(typingctx, value):
+        """The value, by a way that the compiler does not see through nor take early."""
+
+        def codegen(context, builder, signature, arguments):
+            word = ir.IntType(64)
+            return builder.asm(ir.FunctionType(word, [word]), "", "=r,0", arguments, True)
+
+        return types.int64(types.int64), codegen
 
     def _call(builder, arguments):
         word = ir.IntType(64)

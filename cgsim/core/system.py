@@ -54,9 +54,10 @@ class SystemSpec(NamedTuple):
     `width`: instructions dispatched per cycle; `memory_cycles[node][home]`;
     `transfer_cycles[core][owner]` of a line another core owns, `invalidate_cycles[core][other]`
     until a copy there is gone. `alu_entries`, `agu_entries`: of the schedulers, 0: they do not
-    bind; `hold_cycles`: an entry is held beyond the wait for operands. `renamed_cycles`: as
-    `forward_cycles`, where the address needs no computation; None: the same. `sibling_cycles`: of a
-    line between locked operations of a core's hardware threads.
+    bind; `hold_cycles`: an entry is held beyond the wait for operands. `predicts`: False takes
+    every branch for well predicted. `renamed_cycles`: as `forward_cycles`, where the address needs
+    no computation; None: the same. `sibling_cycles`: of a line between locked operations of a
+    core's hardware threads.
     """
 
     ghz: float
@@ -86,6 +87,7 @@ class SystemSpec(NamedTuple):
     alu_entries: int = 0
     agu_entries: int = 0
     hold_cycles: float = 0.0
+    predicts: bool = True
     renamed_cycles: float | None = None
     sibling_cycles: float = 0.0
 
@@ -258,7 +260,8 @@ class System:
         block[b.C_FORWARD] = address_of(self._array(b.FORWARD_ENTRIES * b.FORWARD_FIELDS))
         block[b.C_FILL_ENTRIES] = spec.fill_entries
         block[b.C_FILLS] = address_of(self._array(spec.fill_entries))
-        block[b.C_PREDICTOR] = address_of(self._array(predictor.ENTRIES, np.uint16))
+        if spec.predicts:
+            block[b.C_PREDICTOR] = address_of(self._array(predictor.ENTRIES, np.uint16))
         block[b.CPU_FIELDS : b.C_WAIT] = entry_points()
         self._shorten(block, siblings)
         return block
