@@ -12,6 +12,10 @@ LOCK := requirements/lock.txt
 # Two processes share the machine's cores, and a file's tests share what they compiled.
 PYTEST_PARALLEL ?= -n 2 --dist loadfile
 
+# Byte code is written where modules are imported, whatever the caller's environment says: without it
+# each process compiles numba and pandas anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup report test test-slow bench lint format lab notebooks coverage boundscheck \
         wheel lock picture clean distclean

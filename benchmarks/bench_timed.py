@@ -157,7 +157,7 @@ def section(*, quick: bool = False) -> str:
     )
     return (
         "## Timed reading\n\n"
-        f"Lookups of random cgroups and keys on the machine {MACHINE}: caches, TLB, reorder buffer, "
+        f"Lookups of random cgroups and keys on the machine {MACHINE}: caches, TLB, ROB, "
         "schedulers, branch predictor, store buffer and CPI stack all on, one thread, generation "
         "of the accesses included. `native` is the same source read natively, its lookups back to "
         "back; `chained`: each lookup's address waits for the last one's result. CPU time of this "
