@@ -195,6 +195,8 @@ class Window:
     """Loads and stores that may wait for their addresses; null: it does not bind."""
     load_ports: float = _number("ops/cycle", low=0.5, high=16)
     store_ports: float = _number("ops/cycle", low=0.5, high=16)
+    integer_alus: float = _number("ops/cycle", low=1, high=64)
+    """Integer operations per cycle: what bounds code of little else, where dispatch is wider."""
     store_buffer_entries: int = _count(high=1 << 12)
     line_fill_buffers: int = _count(high=1 << 12)
     """Lines that may be on their way into L1 at once."""
@@ -258,6 +260,10 @@ class Memory:
     """On a far socket."""
     ns_per_line: float | None = _number("ns", low=0, high=1e3, optional=True)
     """One line at most per this time to one core; null: limited by the line-fill buffers only."""
+    node_ns_per_line: float | None = _number("ns", low=0, high=1e3, optional=True)
+    """One line at most per this time from one node's memory to all cores; null: not limited."""
+    link_ns_per_line: float | None = _number("ns", low=0, high=1e3, optional=True)
+    """Likewise over the node's links to the other nodes; only with `node_ns_per_line`."""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,8 @@ def system_spec(machine: Machine, cpus: int = 1, *, prefetch_next_line: bool = F
         transfer_cycles=_by_distance(machine, machine.coherence.transfer_ns, owners),
         invalidate_cycles=_by_distance(machine, machine.coherence.invalidate_ns, owners),
         sibling_cycles=cycles(machine.coherence.transfer_ns.same_core),
+        node_interval_cycles=cycles(machine.memory.node_ns_per_line or 0.0),
+        link_interval_cycles=cycles(machine.memory.link_ns_per_line or 0.0),
     )
 
 

@@ -44,8 +44,15 @@ MAX_LEVELS = 4
     S_GIANT_IN_TLB_2,  # 1: the second TLB level holds 1 GiB pages
     S_RENAMED,  # as S_FORWARD, where the address needs no computation
     S_SIBLING,  # ticks of a locked operation's line between the hardware threads of a core
+    S_NODE_INTERVAL,  # least ticks between two lines from a node's memory to all CPUs; 0: none
+    S_LINK_INTERVAL,  # likewise: to the CPUs of other sockets
+    S_NODE_RINGS,  # raw address of two rings per node, of its memory and of its links: WINDOWS
     SYSTEM_FIELDS,
-) = range(31)
+) = range(34)
+
+# Rings of windows of time, in which so many lines pass; an entry is (number of the window, lines).
+WINDOWS = 1024
+WINDOW_LINES = 32
 
 # Cache or TLB level
 (

@@ -65,8 +65,11 @@ from cgsim.core.blocks import (
     S_INVALIDATE,
     S_INVALIDATIONS,
     S_LEVELS,
+    S_LINK_INTERVAL,
     S_MEMORY,
     S_MEMORY_INTERVAL,
+    S_NODE_INTERVAL,
+    S_NODE_RINGS,
     S_NODES,
     S_PAGE_MAP,
     S_PLACES,
@@ -83,6 +86,8 @@ from cgsim.core.blocks import (
     TENURE_ENTRIES,
     TENURE_FIELDS,
     VICTIM,
+    WINDOW_LINES,
+    WINDOWS,
 )
 from cgsim.core.fields import add, fixed, get, put
 from cgsim.core.jit import inlined, internal
@@ -215,6 +220,17 @@ def _downgrade(system, owner, line):
 
 
 @internal
+def _holds(system, owner, line):
+    """Whether a core's private levels still have a line that the directory says it owns."""
+    other = get(fixed(system, S_CORE_CPU), owner)
+    for level in range(fixed(system, S_PRIVATE)):
+        cache = fixed(other, C_LEVELS + level)
+        if find(row_of(cache, line), fixed(cache, K_WAYS), line) >= 0:
+            return True
+    return False
+
+
+@internal
 def _farthest_sharer(system, line, core):
     """Ticks to reach the farthest other core that may hold a copy; 0 if there is none."""
     record = _record(system, line)
@@ -309,6 +325,10 @@ def _from_other_core(cpu, line, writes, start):
     owner = get(record, D_OWNER) - 1
     ticks = 0
     transferred = False
+    if owner >= 0 and owner != core and not _holds(system, owner, line):
+        # it left silently, or was written back: the shared level or memory has it
+        put(record, D_OWNER, 0)
+        owner = -1
     if owner >= 0 and owner != core:
         transferred = True
         ticks = _queue(cpu, line, owner, start)
@@ -465,6 +485,41 @@ def _paced(cpu, slot, interval, dispatch, start):
 
 
 @internal
+def _room(ring, window, start):
+    """The first tick from `start` on whose window of time has room for one more line."""
+    number = start // window
+    at = start
+    while True:
+        entry = ring + 16 * (number & (WINDOWS - 1))
+        if get(entry, 0) != number:
+            put(entry, 0, number)
+            put(entry, 1, 0)
+        if get(entry, 1) < WINDOW_LINES:
+            add(entry, 1, 1)
+            return at
+        number += 1
+        at = number * window
+
+
+@internal
+def _shared_memory(system, home, node, start):
+    """When a node's memory, and its links to other nodes, can serve one more line.
+
+    Lines are counted by windows of time, since CPUs do not ask in the order of time: each runs
+    ahead of the others within its turn.
+    """
+    interval = fixed(system, S_NODE_INTERVAL)
+    if interval == 0:
+        return start
+    rings = fixed(system, S_NODE_RINGS) + 32 * WINDOWS * home
+    begin = _room(rings, WINDOW_LINES * interval, start)
+    if node != home:
+        link = WINDOW_LINES * fixed(system, S_LINK_INTERVAL)
+        begin = max(begin, _room(rings + 16 * WINDOWS, link, start))
+    return begin
+
+
+@internal
 def _from_last(cpu, line, coherent):
     """Look a line up in the last level: (whether it is there, DIRTY if its data come along)."""
     last = fixed(fixed(cpu, C_SYSTEM), S_LEVELS) - 1
@@ -496,7 +551,9 @@ def _served(cpu, line, level, dispatch, start):
         return begin - start + fixed(cache, K_LATENCY)
     begin = _paced(cpu, MAX_LEVELS, fixed(system, S_MEMORY_INTERVAL), dispatch, start)
     home = get(fixed(system, S_PAGE_MAP), line >> 6) >> 8 & 0xFF
-    row = fixed(system, S_MEMORY) + 8 * fixed(cpu, C_NODE) * fixed(system, S_NODES)
+    node = fixed(cpu, C_NODE)
+    begin = _shared_memory(system, home, node, begin)
+    row = fixed(system, S_MEMORY) + 8 * node * fixed(system, S_NODES)
     return begin - start + get(row, home)
 
 

@@ -57,7 +57,8 @@ class SystemSpec(NamedTuple):
     bind; `hold_cycles`: an entry is held beyond the wait for operands. `predicts`: False takes
     every branch for well predicted. `renamed_cycles`: as `forward_cycles`, where the address needs
     no computation; None: the same. `sibling_cycles`: of a line between locked operations of a
-    core's hardware threads.
+    core's hardware threads. `node_interval_cycles`: between two lines from one node's memory to all
+    CPUs, 0 for no limit; `link_interval_cycles`: to the CPUs of other nodes.
     """
 
     ghz: float
@@ -90,6 +91,8 @@ class SystemSpec(NamedTuple):
     predicts: bool = True
     renamed_cycles: float | None = None
     sibling_cycles: float = 0.0
+    node_interval_cycles: float = 0.0
+    link_interval_cycles: float = 0.0
 
 
 def ticks(cycles):
@@ -154,6 +157,10 @@ class System:
         system[b.S_MEMORY] = address_of(latencies)
         system[b.S_NODES] = memory.shape[0]
         system[b.S_MEMORY_INTERVAL] = ticks(spec.memory_interval_cycles)
+        system[b.S_NODE_INTERVAL] = ticks(spec.node_interval_cycles)
+        system[b.S_LINK_INTERVAL] = ticks(spec.link_interval_cycles)
+        self._node_rings = self._array(memory.shape[0] * 2 * b.WINDOWS * 2)
+        system[b.S_NODE_RINGS] = address_of(self._node_rings)
         system[b.S_PREFETCH] = int(spec.prefetch_next_line)
         system[b.S_MISPREDICT] = ticks(spec.mispredict_cycles)
         system[b.S_LOCKED] = ticks(spec.locked_cycles)
@@ -279,6 +286,10 @@ class System:
             # one page covers everything
             block[b.C_LAST_SHIFT] = 62
             block[b.C_LAST_PAGE] = 0
+
+    def settle(self):
+        """The memory of all nodes is idle: what a warm-up touched took no time."""
+        self._node_rings[:] = 0
 
     def cpu(self, number=0):
         """Raw address of a CPU's block: what `Timed.cpu` takes."""
