@@ -3,10 +3,10 @@
 An operation takes an entry at dispatch and gives it back a fixed time after its operands are ready:
 loads and stores one of the AGUs', branches one of the ALUs', and of 16 instructions that `work`
 stands for, 6 are taken to do so too; the rest takes no entry or gives it back at once (moves, nops,
-stack accesses, compares that fuse with a branch, operations on constants). All that is pending and
-the access that takes it along wait for the value loaded last, or for the access' address if that is
-later. Dispatch stands still while either scheduler is full. That is what ends the overlap of chains
-whose values come from L1: they never fill the reorder buffer.
+stack accesses, compares that fuse with a branch, operations on constants). An access waits for its
+address, all others for the value loaded last. Dispatch stands still while either scheduler is full.
+That is what ends the overlap of chains whose values come from L1: they never fill the reorder
+buffer.
 
 Both counts stand packed in one int64, each from a start at which bit 30 of its half is set once it
 is full; 0 entries: it does not bind. Entries to give back are noted by bucket of dispatch clock.
@@ -61,9 +61,16 @@ def is_crowded(cpu, dispatched, entries):
 
 
 @inlined
-def note(cpu, bucket, entries):
-    """Entries are given back in a bucket."""
-    add(cpu, C_WAIT + bucket, entries)
+def take(cpu, dispatched, token, alu, agu):
+    """Take entries: the ALUs' until the value loaded last is there, the AGUs' until `token`."""
+    loaded = get(cpu, C_LOADED)
+    add(cpu, C_WAITING, alu + agu)
+    if token >= loaded:
+        # a chain: both wait for the same, and one addition does
+        add(cpu, C_WAIT + bucket_at(cpu, dispatched, token), alu + agu)
+    else:
+        add(cpu, C_WAIT + bucket_at(cpu, dispatched, loaded), alu)
+        add(cpu, C_WAIT + bucket_at(cpu, dispatched, token), agu)
 
 
 @internal
@@ -85,12 +92,10 @@ def hold(cpu, work, tests, dispatched, token, agu):
 
     `token`: of the address. The front end stands still until there is room for what comes next.
     """
-    entries = entries_of(work, tests) + agu
     bucket = dispatched >> _SHIFT
     if get(cpu, C_WAIT_BUCKET) < bucket:
         _give_back(cpu, bucket)
-    note(cpu, bucket_at(cpu, dispatched, max(token, get(cpu, C_LOADED))), entries)
-    add(cpu, C_WAITING, entries)
+    take(cpu, dispatched, token, entries_of(work, tests), agu)
     if get(cpu, C_WAITING) & _FULL == 0:
         return
     while get(cpu, C_WAITING) & _FULL != 0:

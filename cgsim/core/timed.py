@@ -37,7 +37,6 @@ from cgsim.core.blocks import (
     C_RETIRE,
     C_SLOW,
     C_TESTS,
-    C_WAITING,
     C_WIDTH,
     E_MISPREDICT,
     E_PAUSE,
@@ -57,7 +56,7 @@ from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32
 from cgsim.core.recency import find, to_front
 from cgsim.core.rob import enter, leave
-from cgsim.core.scheduler import AGU_ENTRY, bucket_at, entries_of, is_crowded, note
+from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, take
 
 
 def _read(cpu, address, token, unused):
@@ -141,21 +140,20 @@ def load(cpu, address, token):
     way = find(row, 16, line)
     word = address >> 3
     recent = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & FORWARD_ENTRIES - 1)
-    entries = entries_of(pending - tests, tests) + AGU_ENTRY
+    entries = entries_of(pending - tests, tests)
     # each term is nonzero or negative where the short way is closed; one branch for all of them
     closed = (
         min(start - get(cpu, C_QUIET), 0)
         | min(way, 0)
         | fixed(cpu, C_SLOW)
         | (1 if get(recent, 0) == word else 0)
-        | is_crowded(cpu, dispatched, entries)
+        | is_crowded(cpu, dispatched, entries + AGU_ENTRY)
     )
     if closed != 0:
         return call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
     if way != 0:
         to_front(row, 16, way, peek_u32(row + 4 * way))
-    note(cpu, bucket_at(cpu, dispatched, max(token, get(cpu, C_LOADED))), entries)
-    add(cpu, C_WAITING, entries)
+    take(cpu, dispatched, token, entries, AGU_ENTRY)
     put(cpu, C_PENDING, 0)
     put(cpu, C_TESTS, 0)
     put(cpu, C_INSTRUCTIONS, number)
