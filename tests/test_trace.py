@@ -275,3 +275,14 @@ def test_fields_of_arrays_are_named_by_stride() -> None:
     assert field_name(kernel, "bpf_prog_array", 16 + 24 * 5, 8) == "items[5].prog"
     assert field_name(kernel, "xa_node", 552 + 4, 1) is None
     assert field_name(kernel, "no such struct", 0, 8) is None
+
+
+def test_offsets_beyond_the_table_are_the_recorded_ones() -> None:
+    kernel = load_kernel("6.12.117")
+    assert kernel.offset("request_queue", "id") == 352
+    assert kernel.offset("bpf_prog", "bpf_func") == 48
+    assert "request_queue" not in kernel.structs
+    # an element of rhashtable's buckets goes by the recording's one name for them
+    assert field_name(kernel, "bucket_table", 64 + 8 * 5, 8) == "dep_map"
+    with pytest.raises(KeyError):
+        kernel.offset("request_queue", "no such field")
