@@ -1,6 +1,6 @@
 """The branch predictor: a small TAGE.
 
-A bimodal table, then three tagged tables indexed by ever longer global histories; the longest match
+A bimodal table, then two tagged tables indexed by longer global histories; the longest match
 predicts. It learns repeating patterns up to 64 branches back, and cannot learn random ones, which
 is what decides the cost of a list walk of random length.
 
@@ -16,7 +16,7 @@ from cgsim.core.jit import JIT_DISABLED, inlined, internal
 from cgsim.core.raw import peek_u16, poke_u16
 
 TABLE_BITS = 10
-TABLES = 3
+TABLES = 2
 ENTRIES = (TABLES + 1) << TABLE_BITS  # uint16 entries of all tables: small enough for a host's L1
 _INDEX_MASK = (1 << TABLE_BITS) - 1
 _TAG_BITS = 10
@@ -28,7 +28,7 @@ _WEAK_TAKEN, _WEAK_NOT = 4, 3
 # may have an entry for it too
 _SEEN, _ALLOCATED = 4, 8
 _STRONG_NOT, _STRONG_TAKEN = _SEEN, _SEEN | 3
-_SHORT, _MIDDLE = 0xFF, 0xFFFFFF  # the last 8 and 24 branches; the longest history is 64
+_SHORT = 0xFFFF  # the last 16 branches; the longer history is 64
 
 _SITE_MIX, _HISTORY_MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 
@@ -85,21 +85,18 @@ def _train(tables, site, history, outcome, where, entry_0):
         poke_u16(where, _SEEN | (3 if outcome != 0 else 0))
         return 1 - outcome
     at_1, tag_1 = _where(site, history & _SHORT, 1)
-    at_2, tag_2 = _where(site, history & _MIDDLE, 2)
-    at_3, tag_3 = _where(site, history, 3)
+    at_2, tag_2 = _where(site, history, 2)
     entry_1 = peek_u16(tables + at_1)
     entry_2 = peek_u16(tables + at_2)
-    entry_3 = peek_u16(tables + at_3)
     match_1 = (entry_1 & _TAG_MASK == tag_1) & (entry_1 != 0)
     match_2 = (entry_2 & _TAG_MASK == tag_2) & (entry_2 != 0)
-    match_3 = (entry_3 & _TAG_MASK == tag_3) & (entry_3 != 0)
 
-    entry = entry_3 if match_3 else (entry_2 if match_2 else entry_1)
-    tagged = match_1 | match_2 | match_3
+    entry = entry_2 if match_2 else entry_1
+    tagged = match_1 | match_2
     entry = entry if tagged else entry_0
-    at = at_3 if match_3 else (at_2 if match_2 else at_1)
+    at = at_2 if match_2 else at_1
     at = tables + at if tagged else where
-    provider = 3 if match_3 else (2 if match_2 else (1 if match_1 else 0))
+    provider = 2 if match_2 else (1 if match_1 else 0)
     counter = entry >> _COUNTER_SHIFT & 7 if tagged else entry & 3
     prediction = 1 if counter >= (_WEAK_TAKEN if tagged else 2) else 0
     right = 1 if prediction == outcome else 0
@@ -118,9 +115,7 @@ def _train(tables, site, history, outcome, where, entry_0):
 def _allocate(tables, site, history, provider, outcome):
     """After a mispredict, try a longer history: take the first entry that is not useful."""
     for table in range(provider + 1, TABLES + 1):
-        recent = history
-        if table < TABLES:
-            recent &= _SHORT if table == 1 else _MIDDLE
+        recent = history if table == TABLES else history & _SHORT
         at, tag = _where(site, recent, table)
         at += tables
         entry = peek_u16(at)
