@@ -60,6 +60,7 @@ def system_spec(machine: Machine, cpus: int = 1, *, prefetch_next_line: bool = F
         alu_entries=machine.window.alu_scheduler_entries or 0,
         agu_entries=machine.window.agu_scheduler_entries or 0,
         hold_cycles=HOLD_CYCLES,
+        retention_cycles=cycles(1e6 * (machine.caches[-1].retention_half_ms or 0)),
         mispredict_cycles=machine.window.mispredict_cycles,
         locked_cycles=machine.window.locked_rmw_cycles,
         forward_cycles=machine.window.store_forward_cycles,

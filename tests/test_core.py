@@ -460,11 +460,25 @@ def test_random_branches_are_mispredicted_and_regular_ones_learned() -> None:
 
 def test_a_mispredict_waits_for_the_branch_condition() -> None:
     """The right path starts when the value the branch hangs on is there."""
-    memory = Bench().system.spec.memory_cycles[0][0]
-    taken = [(LOAD, 4096, 0, 0), (BRANCH, 5, 1, 1), (LOAD, 8192, 0, 0)]
-    rightly = [(LOAD, 4096, 0, 0), (BRANCH, 5, 0, 1), (LOAD, 8192, 0, 0)]
+    bench = Bench()
+    memory = bench.system.spec.memory_cycles[0][0]
+    penalty = bench.system.spec.mispredict_cycles
+    taken = [(LOAD, 4096, 0, 0), (BRANCH, 5, 1, 1), (LOAD, 8192, 0, 1)]
     assert Bench().run(taken) > 1.9 * memory
+    assert Bench().run([*taken[:2], (WORK, 0, 1, 0)]) > memory + penalty
+
+
+def test_the_wrong_path_fetches_for_the_right_one_what_both_need() -> None:
+    memory = Bench().system.spec.memory_cycles[0][0]
+    mispredicted = [(LOAD, 4096, 0, 0), (BRANCH, 5, 1, 1)]
+    rightly = [(LOAD, 4096, 0, 0), (BRANCH, 5, 0, 1), (LOAD, 8192, 0, 0)]
     assert Bench().run(rightly) < 1.3 * memory
+    # an address that does not hang on what the branch waits for
+    assert Bench().run([*mispredicted, (LOAD, 8192, 0, 0)]) < 1.3 * memory
+    # one that does, a fence, or code that the wrong path does not reach
+    assert Bench().run([*mispredicted, (LOAD, 8192, 0, 1)]) > 1.9 * memory
+    assert Bench().run([*mispredicted, (FENCE, 0, 0, 0), (LOAD, 8192, 0, 0)]) > 1.9 * memory
+    assert Bench().run([*mispredicted, (WORK, 0, 300, 0), (LOAD, 8192, 0, 0)]) > 1.9 * memory
 
 
 def test_stores_forward_to_loads() -> None:
@@ -646,6 +660,29 @@ def run_on(mem, heap, cpus, program):
             store(space, program[i, 1], 8, 1, 0, 0)
         else:
             load(space, program[i, 1], 8, 0)
+
+
+@njit
+def sleep(space, ticks):
+    """Other code runs."""
+    pause(space, ticks, 0)
+
+
+def test_strangers_replace_what_lies_untouched_in_the_last_level() -> None:
+    half = 6_000_000.0
+    levels = system_spec(load_machine("zen5-vm")).levels
+    small = (levels[0], levels[1]._replace(size_bytes=1 << 16), levels[2])
+    rows = [(LOAD, LINE * i, 0, 0) for i in range(1 << 14)]
+    for cycles, left in ((0.1 * half, 0.98), (half, 0.5), (2 * half, 0.14)):
+        bench = Bench(levels=small, retention_cycles=half)
+        for _ in range(2):
+            bench.run(rows)
+        sleep(bench.space, int(cycles * TICKS))
+        before = bench.system.counters()
+        bench.run(rows[: 1 << 12])
+        counts = {name: count - before[name] for name, count in bench.system.counters().items()}
+        assert counts["L2_misses"] == 1 << 12
+        assert 1 - counts["L3_misses"] / (1 << 12) == pytest.approx(left, abs=0.03)
 
 
 class Directory:

@@ -44,11 +44,13 @@ MAX_LEVELS = 4
     S_GIANT_IN_TLB_2,  # 1: the second TLB level holds 1 GiB pages
     S_RENAMED,  # as S_FORWARD, where the address needs no computation
     S_SIBLING,  # ticks of a locked operation's line between the hardware threads of a core
+    S_ENTERED,  # raw address of a row: line -> tick at which it entered the last level; 0: not kept
+    S_RETENTION,  # ticks after which strangers have replaced half of the lines of the last level
     S_NODE_INTERVAL,  # least ticks between two lines from a node's memory to all CPUs; 0: none
     S_LINK_INTERVAL,  # likewise: to the CPUs of other sockets
     S_NODE_RINGS,  # raw address of two rings per node, of its memory and of its links: WINDOWS
     SYSTEM_FIELDS,
-) = range(34)
+) = range(36)
 
 # Rings of windows of time, in which so many lines pass; an entry is (number of the window, lines).
 WINDOWS = 1024
@@ -134,14 +136,18 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_SLOTS,  # raw address of the clock of the core's front end; 0 for its only hardware thread
     C_TENURE,  # raw address of the core's table of lines that it may still use: TENURE_FIELDS
     C_TESTS,  # branches among the pending instructions
-    C_LOADED,  # when the value of the youngest load is ready; 0 after a call or return
+    C_LOADED,  # when the value of the load before the youngest is ready; 0 after a call or return
+    C_YOUNGEST,  # likewise of the youngest load
+    C_RESTART,  # when the front end started anew after the last mispredicted branch
+    C_AHEAD,  # ticks by which the wrong path was ahead of the right one then, less what was used
+    C_AHEAD_UNTIL,  # instruction number up to which the wrong path may have come
     C_WAITING,  # entries of the schedulers taken, packed (`cgsim.core.scheduler`)
     C_WAIT_BUCKET,  # bucket of the dispatch clock up to which they have been given back
     C_HOLD,  # ticks that an entry is held beyond the wait for operands
     C_PAUSED,  # ticks of the retirement clock that other code took
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,
-) = (*range(65), 65 + len(CAUSES) - 1)
+) = (*range(69), 69 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
 ENTRY_POINTS = ("read", "write", "mispredict", "translate", "settle", "pause", "touch", "miss")

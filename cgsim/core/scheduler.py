@@ -4,9 +4,10 @@ An operation takes an entry at dispatch and gives it back a fixed time after its
 loads and stores one of the AGUs', branches one of the ALUs', and of 16 instructions that `work`
 stands for, 6 are taken to do so too; the rest takes no entry or gives it back at once (moves, nops,
 stack accesses, compares that fuse with a branch, operations on constants). An access waits for its
-address, all others for the value loaded last. Dispatch stands still while either scheduler is full.
-That is what ends the overlap of chains whose values come from L1: they never fill the reorder
-buffer.
+address, all others for the load before the youngest: what a function computes between its loads
+stands behind them in one call of `work`, so on average it waits for an earlier value than the last.
+Dispatch stands still while either scheduler is full. That is what ends the overlap of chains whose
+values come from L1: they never fill the reorder buffer.
 
 Both counts stand packed in one int64, each from a start at which bit 30 of its half is set once it
 is full; 0 entries: it does not bind. Entries to give back are noted by bucket of dispatch clock.
@@ -21,6 +22,7 @@ from cgsim.core.blocks import (
     C_WAIT,
     C_WAIT_BUCKET,
     C_WAITING,
+    C_YOUNGEST,
     WAIT_BUCKETS,
     WORK,
 )
@@ -62,15 +64,17 @@ def is_crowded(cpu, dispatched, entries):
 
 @inlined
 def take(cpu, dispatched, token, alu, agu):
-    """Take entries: the ALUs' until the value loaded last is there, the AGUs' until `token`."""
-    loaded = get(cpu, C_LOADED)
+    """Take entries: the ALUs' until `C_LOADED`, the AGUs' until `token`."""
     add(cpu, C_WAITING, alu + agu)
-    if token >= loaded:
-        # a chain: both wait for the same, and one addition does
-        add(cpu, C_WAIT + bucket_at(cpu, dispatched, token), alu + agu)
-    else:
-        add(cpu, C_WAIT + bucket_at(cpu, dispatched, loaded), alu)
-        add(cpu, C_WAIT + bucket_at(cpu, dispatched, token), agu)
+    add(cpu, C_WAIT + bucket_at(cpu, dispatched, get(cpu, C_LOADED)), alu)
+    add(cpu, C_WAIT + bucket_at(cpu, dispatched, token), agu)
+
+
+@inlined
+def loaded(cpu, ready):
+    """A load has its value at `ready`."""
+    put(cpu, C_LOADED, get(cpu, C_YOUNGEST))
+    put(cpu, C_YOUNGEST, ready)
 
 
 @internal

@@ -54,7 +54,8 @@ class SystemSpec(NamedTuple):
     `width`: instructions dispatched per cycle; `memory_cycles[node][home]`;
     `transfer_cycles[core][owner]` of a line another core owns, `invalidate_cycles[core][other]`
     until a copy there is gone. `alu_entries`, `agu_entries`: of the schedulers, 0: they do not
-    bind; `hold_cycles`: an entry is held beyond the wait for operands. `predicts`: False takes
+    bind; `hold_cycles`: an entry is held beyond the wait for operands. `retention_cycles`: after
+    which strangers have replaced half of the last level, 0: nobody does. `predicts`: False takes
     every branch for well predicted. `renamed_cycles`: as `forward_cycles`, where the address needs
     no computation; None: the same. `sibling_cycles`: of a line between locked operations of a
     core's hardware threads. `node_interval_cycles`: between two lines from one node's memory to all
@@ -88,6 +89,7 @@ class SystemSpec(NamedTuple):
     alu_entries: int = 0
     agu_entries: int = 0
     hold_cycles: float = 0.0
+    retention_cycles: float = 0.0
     predicts: bool = True
     renamed_cycles: float | None = None
     sibling_cycles: float = 0.0
@@ -168,6 +170,11 @@ class System:
         renamed = spec.renamed_cycles
         system[b.S_RENAMED] = system[b.S_FORWARD] if renamed is None else ticks(renamed)
         system[b.S_SIBLING] = ticks(spec.sibling_cycles)
+        if spec.retention_cycles:
+            system[b.S_RETENTION] = ticks(spec.retention_cycles)
+            entered = reserve(self.heap.memory_bytes // LINE_BYTES * 8)
+            self._keep.append(entered)
+            system[b.S_ENTERED] = address_of(entered)
         system[b.S_FENCE] = ticks(spec.fence_cycles)
         system[b.S_HUGE_SHIFT] = 21
         if spec.tlb is not None:

@@ -14,6 +14,7 @@ from numba import cfunc, int64
 from cgsim.core import hierarchy, window
 from cgsim.core.blocks import (
     C_ACCESSES,
+    C_AHEAD,
     C_ALU,
     C_BRANCHES,
     C_CAUSES,
@@ -34,10 +35,12 @@ from cgsim.core.blocks import (
     C_PACE,
     C_PENDING,
     C_QUIET,
+    C_RESTART,
     C_RETIRE,
     C_SLOW,
     C_TESTS,
     C_WIDTH,
+    C_YOUNGEST,
     E_MISPREDICT,
     E_PAUSE,
     E_READ,
@@ -56,7 +59,7 @@ from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32
 from cgsim.core.recency import find, to_front
 from cgsim.core.rob import enter, leave
-from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, take
+from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, loaded, take
 
 
 def _read(cpu, address, token, unused):
@@ -161,7 +164,7 @@ def load(cpu, address, token):
     put(cpu, C_NEXT_LEVEL, port + fixed(cpu, C_L1_INTERVAL))
     add(cpu, C_ACCESSES, 1)
     ready = start + latency
-    put(cpu, C_LOADED, ready)
+    loaded(cpu, ready)
     clock = get(cpu, C_RETIRE) + slots
     if dispatched > clock:
         add(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
@@ -217,6 +220,8 @@ def _front(cpu):
 @inlined
 def compute(cpu, token, operations, multiplies, indexed):
     """The token of a value computed from one with `token`: the latency, not the instructions."""
+    if 0 < token < get(cpu, C_RESTART):
+        put(cpu, C_AHEAD, 0)  # as in `window._fetched_ahead`
     return (
         max(token, _front(cpu))
         + operations * fixed(cpu, C_ALU)
@@ -233,6 +238,7 @@ def pace(cpu, ticks):
     """
     if ticks > 0:
         put(cpu, C_LOADED, 0)
+        put(cpu, C_YOUNGEST, 0)
     front = _front(cpu)
     clock = max(front, get(cpu, C_PACE) + ticks)
     add(cpu, C_DISPATCH, clock - front)

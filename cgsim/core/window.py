@@ -5,6 +5,11 @@ than the reorder buffer holds beyond what has retired. Retirement is in order to
 CPU's time. In between, an instruction starts when it is dispatched and its operands' tokens are
 due, so independent chains overlap as far as the reorder buffer reaches, and dependent ones do not.
 
+After a mispredicted branch the front end starts anew when the outcome is known. Until then it has
+run down the wrong path, which soon meets the right one (a loop left late, then the code behind it):
+what the first instructions of the right path load may be on its way already, by as much as the
+wrong path was ahead. It is taken to come half a reorder buffer far.
+
 Every tick of the retirement clock is charged to one cause: the slot of the instruction itself to
 work, waiting for a value to the level that served it (or TLB, coherence), waiting for the front end
 to what held it back (a mispredicted branch, a locked operation). The charges add up to the clock.
@@ -18,6 +23,8 @@ from cgsim.core import rob
 from cgsim.core.blocks import (
     BRANCH,
     C_ACCESSES,
+    C_AHEAD,
+    C_AHEAD_UNTIL,
     C_ALU,
     C_CAUSES,
     C_DISPATCH,
@@ -34,14 +41,15 @@ from cgsim.core.blocks import (
     C_LAST_PAGE,
     C_LAST_SHIFT,
     C_LEVELS,
-    C_LOADED,
     C_MISPREDICTS,
     C_NEXT_LEVEL,
     C_PAGE_READY,
     C_PAUSED,
     C_PENDING,
     C_QUIET,
+    C_RESTART,
     C_RETIRE,
+    C_ROB_ENTRIES,
     C_SLOTS,
     C_STORE_ENTRIES,
     C_STORE_INTERVAL,
@@ -95,7 +103,7 @@ from cgsim.core.jit import inlined, internal
 from cgsim.core.places import attribute
 from cgsim.core.raw import peek_u32, poke_u32
 from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
-from cgsim.core.scheduler import AGU_ENTRY, hold
+from cgsim.core.scheduler import AGU_ENTRY, hold, loaded
 
 WRITE, RMW, LOCKED = range(3)
 _SHARING_TICKS = 64 * TICKS
@@ -181,8 +189,12 @@ def mispredict(cpu, token):
     outcome = max(dispatched, token) + TICKS
     _retire(cpu, count, dispatched, dispatched, WORK, 0, 0)
     add(cpu, C_MISPREDICTS, 1)
-    put(cpu, C_DISPATCH, outcome + fixed(fixed(cpu, C_SYSTEM), S_MISPREDICT))
+    restart = outcome + fixed(fixed(cpu, C_SYSTEM), S_MISPREDICT)
+    put(cpu, C_DISPATCH, restart)
     put(cpu, C_FRONT_CAUSE, BRANCH)
+    put(cpu, C_RESTART, restart)
+    put(cpu, C_AHEAD, restart - dispatched)
+    put(cpu, C_AHEAD_UNTIL, get(cpu, C_INSTRUCTIONS) + fixed(cpu, C_ROB_ENTRIES) // 2)
 
 
 @internal
@@ -193,6 +205,7 @@ def fence(cpu):
     after = max(get(cpu, C_RETIRE), dispatched) + fixed(fixed(cpu, C_SYSTEM), S_FENCE)
     put(cpu, C_DISPATCH, after)
     put(cpu, C_FRONT_CAUSE, WORK)
+    put(cpu, C_AHEAD_UNTIL, 0)
 
 
 @internal
@@ -204,6 +217,7 @@ def pause(cpu, ticks):
     put(cpu, C_RETIRE, clock)
     put(cpu, C_DISPATCH, clock)
     put(cpu, C_STORED, get(cpu, C_INSTRUCTIONS))
+    put(cpu, C_AHEAD_UNTIL, 0)
     # what background code fetched (`hierarchy.touch`) took no time, so no level is busy with it
     for level in range(MAX_LEVELS + 1):
         put(cpu, C_NEXT_LEVEL + level, clock)
@@ -213,6 +227,19 @@ def pause(cpu, ticks):
 def forget_history(cpu, bits):
     """Other code's branches stand in the global history now."""
     put(cpu, C_HISTORY, bits)
+
+
+@internal
+def _fetched_ahead(cpu, token, ticks):
+    """Ticks of a miss that have passed already: the wrong path had asked for the line.
+
+    It had not if the address hangs on a value from before the branch, as the wrong path had another
+    one; nor had it for what follows.
+    """
+    ahead = 0 if 0 < token < get(cpu, C_RESTART) else get(cpu, C_AHEAD)
+    saved = min(ahead, ticks)
+    put(cpu, C_AHEAD, ahead - saved)
+    return saved
 
 
 @inlined
@@ -358,7 +385,7 @@ def read(cpu, address, token):
     if fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0 and _forwarded(cpu, address) >= 0:
         # the store buffer has it: whoever owns the line now is not asked
         ready = _loaded(cpu, address, start, 0, token)
-        put(cpu, C_LOADED, ready)
+        loaded(cpu, ready)
         _retire(cpu, count, dispatched, ready, WORK, 0, 0)
         if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
             attribute(cpu, address, False, LEVEL_1, 0, 0)
@@ -367,9 +394,17 @@ def read(cpu, address, token):
     start = _port(cpu, first, dispatched, start + tlb_ticks)
     line = address >> LINE_SHIFT
     packed = _locate(cpu, first, row_of(first, line), line, False, dispatched, start)
-    ready = _loaded(cpu, address, start, packed >> 4, token)
-    put(cpu, C_LOADED, ready)
-    waited = _retire(cpu, count, dispatched, ready, packed & 15, packed >> 4, tlb_ticks)
+    latency = packed >> 4
+    if get(cpu, C_INSTRUCTIONS) < get(cpu, C_AHEAD_UNTIL):
+        missed = tlb_ticks + latency - fixed(first, K_LATENCY)
+        if missed > 0:
+            saved = _fetched_ahead(cpu, token, missed)
+            start -= min(saved, tlb_ticks)
+            latency -= max(saved - tlb_ticks, 0)
+            tlb_ticks -= min(saved, tlb_ticks)
+    ready = _loaded(cpu, address, start, latency, token)
+    loaded(cpu, ready)
+    waited = _retire(cpu, count, dispatched, ready, packed & 15, latency, tlb_ticks)
     if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
         attribute(cpu, address, False, packed & 15, waited, tlb_ticks)
     return ready
