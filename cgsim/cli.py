@@ -20,6 +20,8 @@ from cgsim.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pandas as pd
+
 _DESCRIPTION = """\
 What a lookup of per-cgroup private data costs, simulated access for access.
 
@@ -270,22 +272,30 @@ address and optionally size, or the text that valgrind's lackey writes.
         verbs,
         "validate",
         _validate,
-        "predict published measurements, and show them side by side",
+        "predict measurements, and show them side by side",
         """\
 examples:
   cgsim validate published --benchmark perfbook_count
   cgsim validate published --benchmark perfbook_hash --x 1,28,112 --json
+  cgsim validate scale --id idr1 --cgroups 1000,100000 --mode dependent
+  cgsim validate scale --id htab --distribution zipf1.0 --json
 
-A number that was not measured (--x) gets a row without a value.
+What was not measured (--x, --cgroups, ...) gets a row without a value.
 """,
     )
-    verb.add_argument("what", metavar="WHAT", choices=("published",), help="published")
-    verb.add_argument(
-        "--benchmark", required=True, metavar="NAME", help="perfbook_count or perfbook_hash"
-    )
-    verb.add_argument("--machine", metavar="NAME", help="as the published tables call it")
-    verb.add_argument("--case", metavar="NAME", help="one case of the benchmark")
-    verb.add_argument("--x", metavar="N,...", help="threads or table sizes; else those measured")
+    verb.add_argument("what", metavar="WHAT", choices=("published", "scale"), help="or scale")
+    published = verb.add_argument_group("published")
+    published.add_argument("--benchmark", metavar="NAME", help="perfbook_count or perfbook_hash")
+    published.add_argument("--machine", metavar="NAME", help="as the published tables call it")
+    published.add_argument("--case", metavar="NAME", help="one case of the benchmark")
+    published.add_argument("--x", metavar="N,...", help="threads or table sizes")
+    scale = verb.add_argument_group("scale: lookups over many cgroups (data/kernel/scale.csv)")
+    scale.add_argument("--id", metavar="NAME,...", dest="ids", help="what is looked up")
+    scale.add_argument("--cgroups", metavar="C,...", help="how many, up to 100000")
+    scale.add_argument("--distribution", metavar="NAME", help="uniform or zipf1.0")
+    scale.add_argument("--pages", metavar="4k|huge", help="that the objects lie on")
+    scale.add_argument("--mode", metavar="NAME", help="throughput, dependent, serialized, polluted")
+    scale.add_argument("--footprint", metavar="BYTES", type=int, help="read before each lookup")
     _add_json(verb)
     return parser
 
@@ -528,23 +538,60 @@ def _trace(options: argparse.Namespace) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
-    """`cgsim validate published`."""
-    from cgsim.validate import validate_published
-
-    numbers = None
-    if options.x is not None:
-        try:
-            numbers = [int(number) for number in options.x.split(",")]
-        except ValueError:
-            raise UserError(
-                f"--x = {options.x!r} is not allowed; allowed: whole numbers, as in 1,28,112"
-            ) from None
-    frame = validate_published(options.benchmark, options.machine, options.case, numbers)
+    """`cgsim validate published` and `cgsim validate scale`."""
+    run, foreign = {
+        "published": (
+            _validate_published,
+            ("ids", "cgroups", "distribution", "pages", "mode", "footprint"),
+        ),
+        "scale": (_validate_scale, ("benchmark", "machine", "case", "x")),
+    }[options.what]
+    for name in foreign:
+        if getattr(options, name) is not None:
+            option = "id" if name == "ids" else name
+            raise UserError(f"validate {options.what}: --{option} is not allowed")
+    frame, columns = run(options)
     if options.json:
         _print_json({"rows": json.loads(frame.to_json(orient="records"))})
         return
-    shown = frame[["machine", "case", "x", "value", "predicted", "unit", "error"]]
-    print(shown.to_string(index=False, formatters={"error": "{:+.0%}".format}, na_rep="-"))
+    shown = {"error": "{:+.0%}".format, "predicted_ns": "{:.2f}".format}
+    print(frame[columns].to_string(index=False, formatters=shown, na_rep="-"))
+
+
+def _validate_published(options: argparse.Namespace) -> tuple[pd.DataFrame, list[str]]:
+    """Rows and the columns to show."""
+    from cgsim.validate import validate_published
+
+    if options.benchmark is None:
+        raise UserError("validate published: --benchmark is missing")
+    numbers = _whole_numbers("x", options.x)
+    frame = validate_published(options.benchmark, options.machine, options.case, numbers)
+    return frame, ["machine", "case", "x", "value", "predicted", "unit", "error"]
+
+
+def _validate_scale(options: argparse.Namespace) -> tuple[pd.DataFrame, list[str]]:
+    """Rows and the columns to show."""
+    from cgsim.scale import KEY_COLUMNS, validate_scale
+
+    frame = validate_scale(
+        options.ids.split(",") if options.ids is not None else None,
+        _whole_numbers("cgroups", options.cgroups),
+        **_set(options, "distribution", "pages", "mode"),
+        footprint_bytes=options.footprint,
+    )
+    return frame, [*KEY_COLUMNS, "value", "predicted_ns", "error"]
+
+
+def _whole_numbers(name: str, text: str | None) -> list[int] | None:
+    """The numbers of a comma-separated option."""
+    if text is None:
+        return None
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise UserError(
+            f"--{name} = {text!r} is not allowed; allowed: whole numbers, as in 1,28,112"
+        ) from None
 
 
 def _replay(options: argparse.Namespace) -> None:
