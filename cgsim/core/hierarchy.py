@@ -86,6 +86,7 @@ from cgsim.core.blocks import (
     S_WRITEBACKS,
     T_LINE,
     T_READY,
+    T_STORED,
     T_UNTIL,
     TENURE_ENTRIES,
     TENURE_FIELDS,
@@ -319,8 +320,12 @@ def _queue(cpu, line, owner, start):
     busy = get(record, D_BUSY)
     arrival = max(busy, request) + transfer
     put(record, D_BUSY, arrival)
-    lost = tenure_of(get(fixed(system, S_CORE_CPU), owner), line)
-    put(lost, T_LINE, line)
+    loser = get(fixed(system, S_CORE_CPU), owner)
+    lost = tenure_of(loser, line)
+    if get(lost, T_LINE) != line:
+        # when its last store to the line leaves is not known: with the last of all, at most
+        put(lost, T_STORED, get(loser, C_DRAIN))
+        put(lost, T_LINE, line)
     put(lost, T_READY, busy)
     put(lost, T_UNTIL, arrival - transfer + transfer // 4)
     add(system, S_TRANSFERS, 1)

@@ -431,6 +431,11 @@ def write(cpu, address, kind, token, value_token):
     packed = _locate(cpu, first, row, line, True, dispatched, start)
     latency = packed >> 4
     cause = packed & 15
+    if cause == COHERENCE:
+        tenure = tenure_of(cpu, line)
+        lost = get(tenure, T_UNTIL) if get(tenure, T_LINE) == line else 0
+        if 1 < lost < min(get(tenure, T_STORED), start + latency):
+            _requeue_stores(cpu, lost, start + latency)
     entry = peek_u32(row)
     if entry & NAME_MASK == line:
         if entry & OWNED == 0:
@@ -470,6 +475,10 @@ def write(cpu, address, kind, token, value_token):
         attribute(cpu, address, True, cause, charged, tlb_ticks)
     if fixed(cpu, C_SLOTS) == 0:
         _drain(cpu, start + latency)
+        if fixed(system, S_DIRECTORY) != 0:
+            entry = tenure_of(cpu, line)
+            if get(entry, T_LINE) == line:
+                put(entry, T_STORED, get(cpu, C_DRAIN))
     else:
         # the hardware threads' stores to a line leave one after the other
         entry = tenure_of(cpu, line)
@@ -477,6 +486,21 @@ def write(cpu, address, kind, token, value_token):
         put(entry, T_STORED, get(cpu, C_DRAIN))
     _note_store(cpu, address, ready)
     return ready
+
+
+@internal
+def _requeue_stores(cpu, until, back):
+    """The line left at `until` with stores still in the buffer: they leave once it is `back`."""
+    entries = fixed(cpu, C_STORE_ENTRIES)
+    oldest = get(cpu, C_STORES)
+    leaves = back
+    for i in range(oldest, oldest + entries):
+        slot = fixed(cpu, C_STORE_RING) + 8 * (i if i < entries else i - entries)
+        if get(slot, 0) > until:
+            leaves = max(leaves, get(slot, 0))
+            put(slot, 0, leaves)
+            leaves += fixed(cpu, C_STORE_INTERVAL)
+    put(cpu, C_DRAIN, leaves - fixed(cpu, C_STORE_INTERVAL))
 
 
 @inlined
