@@ -1,9 +1,9 @@
-"""Counters on many CPUs: what an update and a read of a layout cost, to a tidy table.
+"""Counters on many CPUs: what an update, a read, a reset and a life of a layout cost, as tables.
 
-`update_cost` lets CPUs 0 .. n - 1 update one counter in a tight loop and measures between the end
-of the warm-up and the last update; `read_cost` lets them read the sum instead. A row is one
-replicate (they differ in when the CPUs begin). Times are of the machine's clock with so many busy
-cores.
+`update_cost` lets CPUs 0 .. n - 1 update counters in a tight loop and measures between the end of
+the warm-up and the last update; `read_cost`, `reset_cost` and `lifetime_cost` do one thing at a
+time. A row is one replicate (they differ in when the CPUs begin, and in every random choice). Times
+are of the machine's clock with so many busy cores.
 """
 
 from __future__ import annotations
@@ -21,20 +21,28 @@ from cgsim.core.memory import address_of
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed
 from cgsim.core.system import System, SystemSpec
+from cgsim.designs.base import Design
 from cgsim.errors import UserError, out_of_range
 from cgsim.machines import Machine, load_machine
-from cgsim.percpu import turns
+from cgsim.percpu import lifetime, turns
 from cgsim.percpu.base import SCRATCH, Layout, get_layout
+from cgsim.percpu.chunks import UNIT_BYTES, populated_bytes
 from cgsim.percpu.place import Place
+from cgsim.population import Population, build_population
 from cgsim.spec import system_spec
+from cgsim.workloads.popularity import alias_table, draw_many, zipf_pmf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HEAP_BYTES = 1 << 29
 LOOP_INSTRUCTIONS = 1
 """Of a tight loop, per turn: count down and branch, which the front end takes as one."""
+SWITCH_NS = 1500.0
+"""Of the scheduler moving a task, without what the caches lose: from memory, 1000 to 2000."""
 
+_HEAP_BYTES, _LARGEST_HEAP = 1 << 29, 1 << 33
+_PICKS = 1 << 16
+_MAX_CGROUPS = 1 << 16
 _STAGGER = 2 * TICKS
 _RENAMING_VENDOR, _RENAMED_CYCLES = "AMD", 1.0
 """Zen 2 and Zen 4 on rename memory words with simple addresses: an in-place addition to one takes
@@ -54,24 +62,31 @@ def counting_spec(machine: Machine, cpus: int, **options: Any) -> SystemSpec:
     """The engine's parameters for the loops of this module and of `cgsim.published`.
 
     Their code is written down here, not recorded: `work` counts what the front end takes as one (a
-    compare and its branch, a load and its addition), so the width is that of operations.
+    compare and its branch, a load and its addition), so the width is that of operations. Nearly all
+    are integer operations, so it is no wider than there are ALUs.
     """
-    spec = system_spec(machine, cpus=cpus, **options)._replace(width=machine.window.dispatch_width)
+    width = min(machine.window.dispatch_width, machine.window.integer_alus)
+    spec = system_spec(machine, cpus=cpus, **options)._replace(width=width)
     if machine.vendor == _RENAMING_VENDOR:
         spec = spec._replace(renamed_cycles=_RENAMED_CYCLES)
     return spec
 
 
 class Stand:
-    """A machine with CPUs 0 .. cpus - 1 and one counter of a layout, ready to run.
+    """A machine with CPUs 0 .. cpus - 1 and counters of a layout, ready to run.
 
     Parameters
     ----------
     layout : Layout
     machine : Machine, at its clock
     cpus : CPUs that run
-    slots : copies of the counter (nr_possible_cpus); None: `cpus`
-    seed : spreads the CPUs' clocks over the first cycles
+    slots : copies of a counter (nr_possible_cpus); None: `cpus`
+    cgroups : cgroups with a counter each
+    zipf : exponent of their popularity; 0: all alike
+    design : the lookup that finds a cgroup's counter; None: its address is known
+    seed : spreads the CPUs' clocks over the first cycles, and makes every choice
+
+    Raises UserError for more memory than a stand may have.
     """
 
     def __init__(
@@ -81,23 +96,72 @@ class Stand:
         cpus: int,
         *,
         slots: int | None = None,
+        cgroups: int = 1,
+        zipf: float = 0.0,
+        design: str | Design | None = None,
         seed: int = 1,
     ) -> None:
         self.machine = machine
-        self.heap = Heap(HEAP_BYTES, seed=seed, cpus=machine.n_cpus)
-        self.place = Place(self.heap, machine, cpus, slots)
-        self.layout = layout.new(self.place)
-        spec = counting_spec(machine, cpus)
-        self.system = System(spec, self.heap)
+        self.kind = layout
+        self.seed = seed
+        copies = max(slots or cpus, cpus)
+        self.population: Population | None = None
+        if design is None:
+            self.heap = Heap(_heap_bytes(layout, machine, copies, cgroups), seed=seed, cpus=cpus)
+            self._build(layout, cpus, slots, cgroups)
+        else:
+            # the design's heap has room for both
+            self.population = build_population(
+                design, n_cgroups=cgroups, n_keys=1, seed=seed, cpus=machine.n_cpus,
+                prepare=self._keep_heap,
+            )  # fmt: skip
+            self._build(layout, cpus, slots, cgroups)
+        self.layout = self._counters[0]
+        self.cgroups = (
+            np.zeros(cgroups, dtype=np.int64)
+            if self.population is None
+            else self.population.cgroups
+        )
+        self.key = 0 if self.population is None else int(self.population.keys[0])
+        self.finder: Any = turns.NoLookup(0)
+        if self.population is not None:
+            self.finder = self.population.parameters
+        table = alias_table(zipf_pmf(cgroups, zipf))
+        self.picks = draw_many(table, seed, 8, _PICKS if cgroups > 1 else 1)
+        self.rows = np.array(self._counters, dtype=np.int64)
+        self.system = System(counting_spec(machine, cpus), self.heap)
         self.blocks = self.system.cpu_row()
         self.space = Timed(self.heap.mem, self.heap.block, int(self.blocks[0]))
         self.phases = np.zeros(cpus, dtype=np.int64)
-        self._scratch = np.zeros((cpus, SCRATCH), dtype=np.int64)
+        self._tasks = np.zeros(cpus, dtype=np.int64)
+        self._scratch = np.zeros((2 * cpus, SCRATCH), dtype=np.int64)
         self.scratch = address_of(self._scratch)
         self.account = np.zeros(turns.RUN_FIELDS, dtype=np.int64)
         for cpu in range(cpus):
             delay = cpu * _STAGGER + random_below(seed, 7, cpu, _STAGGER)
             turns.idle(self.space._replace(cpu=int(self.blocks[cpu])), delay)
+
+    def _keep_heap(self, heap: Heap) -> None:
+        self.heap = heap
+
+    def _build(self, layout: Layout, cpus: int, slots: int | None, cgroups: int) -> None:
+        self.place = Place(self.heap, self.machine, cpus, slots)
+        self._counters = [layout.new(self.place) for _ in range(cgroups)]
+        self.allocator = self.place.words("allocator", 4096)
+
+    def plan(self, **chances: int) -> turns.Plan:
+        """The plan for these counters; `chances`: fields that are not 0."""
+        fields = dict.fromkeys(turns.Plan._fields, 0) | {
+            "rows": address_of(self.rows),
+            "counters": len(self.rows),
+            "fields": self.rows.shape[1],
+            "switch_ticks": round(SWITCH_NS * self.machine.ghz * TICKS),
+            "per_task": int(self.kind.per_task),
+            "migrates": int(self.kind.migrates),
+            "interruptible": int(self.kind.interrupts != "off"),
+            "seed": self.seed,
+        }
+        return turns.Plan(**(fields | chances))
 
     def keys(self) -> np.ndarray:
         """The heap of the CPUs' clocks: int64[cpus]."""
@@ -105,15 +169,21 @@ class Stand:
 
     def done_by_cpu(self) -> np.ndarray:
         """Updates by CPU: int64[cpus]."""
-        return self._scratch[:, SCRATCH - 1]
+        return self._scratch[: len(self.blocks), turns.COUNT]
 
     def ns(self, ticks: float) -> float:
         """Ticks in nanoseconds."""
         return ticks / TICKS / self.machine.ghz
 
+    def totals(self) -> np.ndarray:
+        """What the counters hold: int64[cgroups]."""
+        sums = np.zeros(len(self.rows), dtype=np.int64)
+        turns.sums_of(self.space, self.layout, address_of(self.rows), self.rows.shape[1], sums)
+        return sums
+
     def total(self) -> int:
-        """What the counter holds."""
-        return int(turns.sum_of(self.space, self.layout))
+        """What all counters hold together."""
+        return int(self.totals().sum())
 
     def update(
         self,
@@ -122,17 +192,29 @@ class Stand:
         amounts: Sequence[int] = (1,),
         *,
         instructions: int = LOOP_INSTRUCTIONS,
-        shift: int = 0,
-        reads: int = 0,
-        seed: int = 1,
+        **chances: int,
     ) -> np.ndarray:
         """Run updates on all CPUs; returns the account (`cgsim.percpu.turns`)."""
         turns.run_updates(
-            self.space, self.layout, self.blocks, self.scratch, self.phases, self.keys(),
-            self.account, updates, warm, instructions, np.array(amounts, dtype=np.int64),
-            shift, reads, seed,
+            self.space, self.layout, self.finder, self.plan(instructions=instructions, **chances),
+            self.blocks, self.scratch, self.phases, self.keys(), self._tasks, self.account, updates,
+            warm, np.array(amounts, dtype=np.int64), self.picks, self.cgroups, self.key,
         )  # fmt: skip
         return self.account
+
+    def update_all_copies(self) -> None:
+        """Let each CPU update a few times, from one point in time to another."""
+        self.meet()
+        self.update(max(4 * len(self.blocks), 64), 1)
+        self.meet()
+
+    def meet(self) -> None:
+        """All CPUs wait for the last one."""
+        keys = self.keys()
+        latest = int(keys.max()) // turns.MAX_CPUS + TICKS
+        for key in keys:
+            clock, cpu = divmod(int(key), turns.MAX_CPUS)
+            turns.idle(self.space._replace(cpu=int(self.blocks[cpu])), latest - clock)
 
     def read(self, rounds: int, *, instructions: int = LOOP_INSTRUCTIONS) -> np.ndarray:
         """Let all CPUs read the sum `rounds` times; returns the account."""
@@ -142,6 +224,20 @@ class Stand:
         return self.account
 
 
+def _heap_bytes(layout: Layout, machine: Machine, copies: int, cgroups: int) -> int:
+    """Memory for the counters: what they take, and the address space of percpu chunks."""
+    shape = layout.shape(machine, copies)
+    counters = 2 * cgroups * (layout.memory_bytes(machine, copies) + 128 * copies)
+    chunks = sum(1 + cgroups * size // (UNIT_BYTES // 2) for size in shape.percpu)
+    needed = _HEAP_BYTES + counters + 3 * chunks * UNIT_BYTES * copies
+    if needed > _LARGEST_HEAP:
+        raise UserError(
+            f"layout {layout.name}: {cgroups} cgroups and {copies} CPUs need "
+            f"{needed / 2**30:.1f} GiB of simulated memory; allowed: {_LARGEST_HEAP >> 30} GiB"
+        )
+    return 1 << (needed - 1).bit_length()
+
+
 def update_cost(
     layout: str | Layout,
     machine: str | Machine,
@@ -149,8 +245,13 @@ def update_cost(
     *,
     updates: int | None = None,
     amounts: Sequence[int] = (1,),
+    cgroups: int = 1,
+    zipf: float = 0.0,
+    design: str | Design | None = None,
     shift: int = 0,
     reads: int = 0,
+    moves: int = 0,
+    interrupts: int = 0,
     replicates: int = 1,
     seed: int = 1,
     threads: int = 1,
@@ -162,57 +263,80 @@ def update_cost(
     layout : name, or a `Layout`
     machine : name, path of a profile, or a `Machine`
     cpus : how many CPUs update
-    updates : measured over all CPUs; None: 200 per CPU (more than
-        a store buffer hides), and several of a layout's batches
+    updates : measured over all CPUs; None: 200 per CPU (more than a store buffer hides), and
+        several of a layout's batches
     amounts : what each CPU adds in turn
-    shift : CPU n updates the copy of CPU (n + shift) % cpus
+    cgroups : cgroups with a counter each; each update picks one
+    zipf : exponent of the cgroups' popularity; 0: all alike
+    design : the lookup that finds the cgroup's counter first; None: its address is known
+    shift : CPU n updates the copy of CPU (n + shift) % cpus: an update by a remote CPU
     reads : of 1024 operations, how many read the sum instead of updating
+    moves : of 1024 turns, before how many two CPUs exchange their tasks
+    interrupts : of 1024 turns within an update, how many are interrupted by another update
     replicates : with seeds seed, seed + 1, ...
     threads : host threads over replicates; the result does not depend on it
 
     Returns
     -------
-    DataFrame, one row per replicate: layout, machine, cpus, replicate, seed, ghz, ns (per update of
-    one CPU), updates, sum, lost, transfers (lines moved between cores per update), read_ns.
+    DataFrame, one row per replicate: layout, design, machine, cpus, cgroups, replicate, seed, ghz,
+    ns (per update of one CPU, all else included), updates (those of interrupts too), sum, lost,
+    transfers and invalidations (lines moved between cores, copies lost, per update), moves,
+    interrupts, read_ns.
 
     Raises UserError for a bad argument.
     """
     chosen = get_layout(layout) if isinstance(layout, str) else layout
     model = busy_machine(_resolve(machine, cpus), cpus)
-    if not 0 <= reads < 1024:
-        raise out_of_range("update_cost", "reads", reads, "0..1023")
-    if not 0 <= shift < cpus:
-        raise out_of_range("update_cost", "shift", shift, f"0..{cpus - 1}")
-    count = updates or _enough(chosen, cpus)
+    for name, value in (("reads", reads), ("moves", moves), ("interrupts", interrupts)):
+        _check_whole(name, value, 0, turns.CHANCES - 1)
+    _check_whole("shift", shift, 0, cpus - 1)
+    _check_whole("cgroups", cgroups, 1, _MAX_CGROUPS)
+    _check_whole("replicates", replicates, 1, 10**4)
+    if not 0 <= zipf <= 4:
+        raise out_of_range("update_cost", "zipf", zipf, "0..4")
+    count = _enough(chosen, cpus) if updates is None else updates
+    _check_whole("updates", count, 1, 10**12)
 
     def one(replicate: int) -> dict[str, Any]:
-        stand = Stand(chosen, model, cpus, seed=seed + replicate)
+        stand = Stand(
+            chosen, model, cpus, cgroups=cgroups, zipf=zipf, design=design, seed=seed + replicate
+        )
         warm = count // 2
         account = stand.update(
-            count + warm, warm, amounts, shift=shift, reads=reads, seed=seed + replicate
-        )
+            count + warm, warm, amounts, shift=shift, reads=reads, moves=moves,
+            interrupts=interrupts,
+        )  # fmt: skip
         measured = int(account[turns.STARTED] - account[turns.BEGIN_STARTED])
         ticks = int(account[turns.END_TICKS] - account[turns.BEGIN_TICKS])
         total = stand.total()
-        wanted = _wanted(stand, amounts)
-        read_count = int(account[turns.READS])
+        nested = int(account[turns.INTERRUPTS])
         return {
             "layout": chosen.name,
+            "design": design.name if isinstance(design, Design) else design or "",
             "machine": model.name,
             "cpus": cpus,
+            "cgroups": cgroups,
             "replicate": replicate,
             "seed": seed + replicate,
             "ghz": model.ghz,
             "ns": stand.ns(ticks) * cpus / measured,
-            "updates": int(account[turns.DONE]),
+            "updates": int(account[turns.DONE]) + nested,
             "sum": total,
-            "lost": wanted - total,
+            "lost": _wanted(stand, amounts) + nested - total,
             "transfers": stand.system.system_field(S_TRANSFERS) / (count + warm),
             "invalidations": stand.system.system_field(S_INVALIDATIONS) / (count + warm),
-            "read_ns": stand.ns(int(account[turns.READ_TICKS])) / max(read_count, 1),
+            "moves": int(account[turns.MOVES]),
+            "interrupts": nested,
+            "read_ns": stand.ns(int(account[turns.READ_TICKS])) / max(account[turns.READS], 1),
         }
 
     return _frame(one, replicates, threads)
+
+
+def _check_whole(name: str, value: int, low: int, high: int) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not low <= value <= high:
+        raise out_of_range("counters", name, value, f"a whole number of {low}..{high}")
 
 
 def _enough(layout: Layout, cpus: int) -> int:
@@ -222,7 +346,7 @@ def _enough(layout: Layout, cpus: int) -> int:
 
 
 def _wanted(stand: Stand, amounts: Sequence[int]) -> int:
-    """What the counter would hold if no update was lost."""
+    """What the counters would hold if no update was lost."""
     cycle = np.cumsum(np.array(amounts, dtype=np.int64))
     total = 0
     for done in stand.done_by_cpu():
@@ -266,9 +390,69 @@ def read_cost(
     return _frame(one, replicates, threads)
 
 
+def lifetime_cost(
+    layout: str | Layout,
+    machine: str | Machine,
+    cpus: int,
+    *,
+    slots: int | None = None,
+    replicates: int = 1,
+    seed: int = 1,
+    threads: int = 1,
+) -> pd.DataFrame:
+    """What CPU 0 pays for a cgroup's counter from creation to teardown, while nobody updates.
+
+    The CPUs 0 .. cpus - 1 have updated it before it is read, reset and taken away, so its copies
+    lie in their caches. `slots`: copies (nr_possible_cpus); None: all CPUs of the machine.
+
+    Returns a DataFrame, one row per replicate: layout, machine, cpus, slots, replicate, seed, ghz,
+    create_ns (allocation and zeroing of all copies), read_ns, reset_ns, teardown_ns, bytes (as the
+    allocators round them), error_bound (of a plain read, in counts).
+
+    Raises UserError for a bad argument.
+    """
+    chosen = get_layout(layout) if isinstance(layout, str) else layout
+    model = busy_machine(_resolve(machine, cpus), 1)
+    copies = model.n_cpus if slots is None else slots
+    _check_whole("slots", copies, cpus, 1 << 12)
+
+    def one(replicate: int) -> dict[str, Any]:
+        stand = Stand(chosen, model, cpus, slots=copies, seed=seed + replicate)
+        shape = chosen.shape(model, copies)
+        costs = lifetime.Costs(
+            stand.allocator, sum(-(-size // 64) for size in shape.slab), len(shape.slab),
+            len(shape.percpu), int(chosen.teardown_reads),
+        )  # fmt: skip
+        create = lifetime.create(stand.space, stand.layout, costs)
+        stand.update_all_copies()
+        read = turns.timed_read(stand.space, stand.layout)
+        stand.update_all_copies()
+        clear = turns.timed_reset(stand.space, stand.layout)
+        stand.update_all_copies()
+        gone = lifetime.teardown(stand.space, stand.layout, costs)
+        return {
+            "layout": chosen.name,
+            "machine": model.name,
+            "cpus": cpus,
+            "slots": copies,
+            "replicate": replicate,
+            "seed": seed + replicate,
+            "ghz": model.ghz,
+            "create_ns": stand.ns(create),
+            "read_ns": stand.ns(read),
+            "reset_ns": stand.ns(clear),
+            "teardown_ns": stand.ns(gone),
+            "bytes": chosen.memory_bytes(model, copies),
+            "error_bound": chosen.error_bound(cpus),
+        }
+
+    return _frame(one, replicates, threads)
+
+
 def _resolve(machine: str | Machine, cpus: int) -> Machine:
     model = machine if isinstance(machine, Machine) else load_machine(machine)
-    if not 1 <= cpus <= model.n_cpus:
+    whole = isinstance(cpus, (int, np.integer)) and not isinstance(cpus, bool)
+    if not whole or not 1 <= cpus <= model.n_cpus:
         raise UserError(
             f"machine {model.name}: cpus = {cpus!r} is not allowed; allowed: 1..{model.n_cpus}"
         )
@@ -292,15 +476,46 @@ def sweep_updates(
     )
 
 
-def memory_table(
-    layouts: Sequence[str], machine: str | Machine, possible: Sequence[int]
+def sweep_lifetimes(
+    layouts: Sequence[str], machine: str | Machine, cpus: Sequence[int], **options: Any
 ) -> pd.DataFrame:
-    """Bytes of one counter by layout and possible CPUs: columns layout, possible, bytes."""
-    model = machine if isinstance(machine, Machine) else load_machine(machine)
-    return pd.DataFrame(
-        [
-            {"layout": name, "possible": n, "bytes": get_layout(name).memory_bytes(model, n)}
-            for name in layouts
-            for n in possible
-        ]
+    """`lifetime_cost` of every layout with as many copies as CPUs, one frame."""
+    return pd.concat(
+        [lifetime_cost(layout, machine, n, slots=n, **options) for layout in layouts for n in cpus],
+        ignore_index=True,
     )
+
+
+def memory_table(
+    layouts: Sequence[str],
+    machine: str | Machine,
+    possible: Sequence[int],
+    cgroups: Sequence[int] = (1,),
+) -> pd.DataFrame:
+    """Bytes of counters by layout, possible CPUs and cgroups.
+
+    Columns: layout, possible, cgroups, bytes (one counter, rounded), online_bytes (of those the
+    copies that CPUs of the machine use), total_bytes (of all cgroups' counters: whole pages for
+    percpu memory, populated for all possible CPUs, and the chunks' own accounts).
+    """
+    model = machine if isinstance(machine, Machine) else load_machine(machine)
+    rows = []
+    for name in layouts:
+        layout = get_layout(name)
+        for n in possible:
+            shape = layout.shape(model, n)
+            one = layout.memory_bytes(model, n)
+            for many in cgroups:
+                percpu = sum(populated_bytes(size, many, n) for size in shape.percpu)
+                slab = layout.memory_bytes(model, n) - n * sum(shape.percpu)
+                rows.append(
+                    {
+                        "layout": name,
+                        "possible": n,
+                        "cgroups": many,
+                        "bytes": one,
+                        "online_bytes": layout.memory_bytes(model, min(n, model.n_cpus)),
+                        "total_bytes": many * slab + percpu,
+                    }
+                )
+    return pd.DataFrame(rows)

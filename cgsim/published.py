@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from cgsim.contention import Stand, busy_machine, counting_spec, read_cost
 from cgsim.core.blocks import TICKS
 from cgsim.core.heap import PAGE_2M, Heap
+from cgsim.core.memory import address_of
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.errors import UserError, unknown_name
@@ -49,6 +51,8 @@ HASH_BY_SIZE = "unsync lookups by table size, 448 readers"
 HASH_CASES = (HASH_BY_CPUS, HASH_BY_SIZE)
 HASH_SIZE, HASH_READERS = 262144, 448
 MAX_HASH_SIZE = 1 << 24
+_LOOKUPS = 20_000
+"""Measured lookups, over all readers, at least."""
 
 
 def predict_count(machine: Machine, case: str, threads: int, seed: int = 1) -> float:
@@ -63,13 +67,22 @@ def predict_count(machine: Machine, case: str, threads: int, seed: int = 1) -> f
     if chosen.reads:
         frame = read_cost(chosen.layout, machine, threads, slots=NR_THREADS, rounds=6, seed=seed)
         return float(frame["ns"].iloc[0])
-    model = busy_machine(machine, threads)
+    model = busy_machine(_spread(machine), threads)
     stand = Stand(get_layout(chosen.layout), model, threads, seed=seed)
     count = max(_UPDATES_PER_CPU * threads, _LEAST_UPDATES)
-    account = stand.update(2 * count, count, chosen.amounts, seed=seed)
+    account = stand.update(2 * count, count, chosen.amounts)
     measured = int(account[turns.STARTED] - account[turns.BEGIN_STARTED])
     ticks = int(account[turns.END_TICKS] - account[turns.BEGIN_TICKS])
     return stand.ns(ticks) * threads / measured
+
+
+def _spread(machine: Machine) -> Machine:
+    """The machine as the scheduler fills it with threads that are not pinned: cores first.
+
+    count_update_perf_test calls no run_on(), unlike the readers of the sum and of the hash table.
+    """
+    topology = dataclasses.replace(machine.topology, cpu_numbering="cores-first")
+    return dataclasses.replace(machine, topology=topology)
 
 
 def predict_hash(machine: Machine, case: str, x: int, seed: int = 1) -> float:
@@ -93,9 +106,20 @@ def _check(benchmark: str, machine: Machine, x: int, most: int) -> None:
         )
 
 
-_DIVISION = {"Intel": (38, 36), "AMD": (14, 2)}
-"""64-bit division, upper half 0: latency in cycles and micro-operations, from memory (Skylake 35 to
-42 and 36; Zen 3 and later 10 to 18 and 2). Other vendors: as AMD."""
+class _Division(NamedTuple):
+    """A 64-bit division: cycles of latency, cycles between two, micro-operations."""
+
+    latency: int
+    busy: int
+    instructions: int
+    signed_latency: int
+    signed_busy: int
+    signed_instructions: int
+
+
+_DIVISION = {"Intel": _Division(35, 21, 36, 42, 24, 57), "AMD": _Division(10, 7, 2, 10, 7, 2)}
+"""From memory: the lower ends of what Agner Fog measured on Skylake and on Zen 3, as dividends are
+small here. Other vendors: as AMD."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -104,28 +128,37 @@ def _zoo(machine: Machine, cpus: int, size: int, seed: int) -> float:
     names, buckets = zoo.NAME_BYTES * size, zoo.BUCKET_BYTES * size
     elements = zoo.ELEMENT_BYTES * max(size // 2, 1)
     total = names + buckets + elements
-    # the simulated page allocator aligns a block to its size
+    # the simulated page allocator aligns a block to its size; one thread fills the table, so all
+    # of it lies on that thread's NUMA node
     heap = Heap(2 * total + (16 << 20), seed=seed, cpus=model.n_cpus)
     first = heap.place("zoo", total, page_size=PAGE_2M)
-    division, micro = _DIVISION.get(model.vendor, _DIVISION["AMD"])
-    table = zoo.Zoo(first, first + names, first + names + buckets, size, division, micro)
     heads, chain, hashes, members = np.zeros((4, size), dtype=np.int64)
-    zoo.fill_zoo(heads, chain, hashes, members, seed)
+    zoo.fill_zoo(heads, chain, hashes, members)
     # the engine has a next-line prefetcher for one core only
-    system = System(counting_spec(model, cpus, prefetch_next_line=cpus == 1), heap)
+    spec = counting_spec(model, cpus, prefetch_next_line=cpus == 1)
+    cores = np.array(spec.core_of_cpu, dtype=np.int64)
+    dividers = np.zeros(cores.max() + 1, dtype=np.int64)
+    table = zoo.Zoo(
+        first, first + names, first + names + buckets, size, address_of(dividers),
+        address_of(cores), *_DIVISION.get(model.vendor, _DIVISION["AMD"]),
+    )  # fmt: skip
+    system = System(spec, heap)
     blocks = system.cpu_row()
     space = Timed(heap.mem, heap.block, int(blocks[0]))
     lines = -(-total // 64)
     _warm(space, model, blocks, first, lines, seed)
+    system.settle()
     for cpu in range(cpus):
         turns.idle(space._replace(cpu=int(blocks[cpu])), cpu * TICKS)
-    rounds, warm = 120, 60
+    # an even number of segments of each reader, or many readers
+    rounds = max(2 * zoo.SEGMENT, _LOOKUPS // cpus // zoo.SEGMENT * zoo.SEGMENT)
+    warm = zoo.SEGMENT
     ticks, _ = zoo.run_zoo(
         space, table, blocks, heads, chain, hashes, members, zoo.primes(cpus),
-        turns.clock_keys(blocks), rounds, warm,
+        turns.clock_keys(blocks), rounds + warm, warm, seed,
     )  # fmt: skip
     ns = ticks / TICKS / model.ghz
-    return cpus * (rounds - warm) / ns * 1e6
+    return cpus * rounds / ns * 1e6
 
 
 def _warm(

@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from cgsim.contention import read_cost, update_cost
+from cgsim.contention import lifetime_cost, memory_table, read_cost, update_cost
 from cgsim.errors import UserError
 from cgsim.machines import load_machine
 from cgsim.percpu import list_layouts
@@ -28,6 +28,13 @@ def test_no_update_is_lost_in_simulated_time(layout):
         row = cost(layout.name, cpus)
         assert row["updates"] == 4500
         assert row["lost"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [x for x in list_layouts() if x.exact], ids=lambda x: x.name)
+def test_no_update_is_lost_on_all_cpus_of_eight_sockets(layout):
+    row = cost(layout.name, 448)
+    assert row["lost"] == 0
 
 
 def test_a_plain_word_loses_updates_and_an_atomic_one_does_not():
@@ -99,6 +106,65 @@ def test_reads_see_what_was_counted():
     assert row["lost"] == 0
 
 
+def test_a_popular_cgroup_contends_more_than_many_alike():
+    alike, skewed = (cost(ATOMIC, 28, cgroups=64, zipf=zipf)["ns"] for zipf in (0.0, 1.5))
+    assert skewed > 1.5 * alike
+
+
+def test_a_lookup_before_the_update_adds_its_cost_and_changes_no_sum():
+    alone = cost("percpu", 4, cgroups=32)
+    found = cost("percpu", 4, cgroups=32, design="idr")
+    assert found["lost"] == 0
+    assert found["ns"] > 1.5 * alone["ns"]
+
+
+def test_interrupts_and_moves_lose_updates_only_where_nothing_forbids_it():
+    options = {"interrupts": 200, "moves": 20}
+    bare, safe = cost("percpu-plain", 8, **options), cost("percpu", 8, **options)
+    assert cost("percpu-plain", 8)["lost"] == 0
+    assert bare["interrupts"] > 100
+    assert bare["lost"] > 100
+    assert safe["lost"] == 0
+    assert safe["moves"] > 10
+
+
+def test_a_task_takes_its_own_copy_along_and_the_line_with_it():
+    still, moved = cost("thread-local", 8), cost("thread-local", 8, moves=20)
+    assert moved["lost"] == 0
+    assert moved["transfers"] > still["transfers"] + 0.005
+
+
+def test_a_copy_with_one_writer_of_another_cpu_moves_once():
+    own, remote = (cost("percpu", 2, shift=shift) for shift in (0, 1))
+    assert remote["ns"] == pytest.approx(own["ns"], rel=0.2)
+    assert remote["transfers"] < 0.01
+
+
+def test_a_store_buffer_serves_no_more_stores_than_leave_while_the_line_is_here():
+    machine = load_machine(XEON)
+    row = cost(PLAIN, 8)
+    stay_cycles = machine.coherence.transfer_ns.same_cluster / 4 * machine.busy_ghz(8)
+    served = 1 / row["transfers"]
+    assert served < 1.3 * (stay_cycles + 1)
+
+
+def test_reset_read_and_creation_grow_with_the_possible_cpus_and_freeing_does_not():
+    few, many = (lifetime_cost("percpu", XEON, 4, slots=slots).iloc[0] for slots in (8, 448))
+    for column in ("create_ns", "read_ns", "reset_ns"):
+        assert many[column] > 5 * few[column]
+    assert many["teardown_ns"] == pytest.approx(few["teardown_ns"], rel=0.1)
+    # a reference count is summed before it goes
+    assert lifetime_cost("percpu-ref", XEON, 4)["teardown_ns"].iloc[0] > 5 * many["teardown_ns"]
+
+
+def test_percpu_memory_of_many_cgroups_is_dense():
+    table = memory_table(["percpu", "padded"], XEON, [448], cgroups=[1, 10_000])
+    per_cgroup = table.set_index(["layout", "cgroups"])["total_bytes"] / [1, 10_000, 1, 10_000]
+    assert per_cgroup["percpu", 1] > 400 * 4096
+    assert per_cgroup["percpu", 10_000] < 1.2 * 8 * 448
+    assert per_cgroup["padded", 10_000] > 7 * per_cgroup["percpu", 10_000]
+
+
 def test_host_threads_do_not_change_results():
     one = update_cost(ATOMIC, XEON, 30, updates=2000, replicates=4, threads=1)
     two = update_cost(ATOMIC, XEON, 30, updates=2000, replicates=4, threads=2)
@@ -109,6 +175,15 @@ def test_host_threads_do_not_change_results():
 def test_cpus_that_do_not_exist_are_refused(cpus):
     with pytest.raises(UserError, match=r"allowed: 1\.\.448"):
         update_cost(ATOMIC, XEON, cpus)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"reads": 1024}, {"moves": -1}, {"cgroups": 0}, {"zipf": -1.0}, {"shift": 4}, {"updates": 0}],
+)
+def test_arguments_out_of_range_are_refused(wrong):
+    with pytest.raises(UserError, match=f"{next(iter(wrong))} = .* not allowed; allowed: "):
+        update_cost(ATOMIC, XEON, 4, **wrong)
 
 
 def test_published_rows_are_predicted_within_reach():

@@ -1,4 +1,4 @@
-"""The counter layouts: right answers, memory as the allocator rounds it."""
+"""The counter layouts: right answers, memory as the allocators round it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,36 @@ from cgsim.machines import load_machine
 from cgsim.percpu import Place, get_layout, list_layouts, turns
 from cgsim.percpu.base import SCRATCH
 from cgsim.percpu.batched import batch_of
+from cgsim.percpu.chunks import UNIT_BYTES, PercpuAllocator, percpu_bytes, populated_bytes
 
 MACHINE = load_machine("zen4-genoa")
 EXACT = [layout for layout in list_layouts() if layout.exact]
 UPDATES = 3000
 
 
-def _play(layout, cpus, amounts=(1,), seed=1):
-    """Updates in the native reading, CPUs interleaved at random; returns (sum, updates done)."""
+def _play(layout, cpus, amounts=(1,), seed=1, counters=1, interrupts=0):
+    """Updates in the native reading, CPUs interleaved at random.
+
+    Returns (sum of all counters, updates done).
+    """
     heap = Heap(1 << 28, seed=1, cpus=MACHINE.n_cpus)
     place = Place(heap, MACHINE, cpus)
-    parameters = layout.new(place)
+    rows = np.array([layout.new(place) for _ in range(counters)], dtype=np.int64)
+    example = layout.parameters(*(int(value) for value in rows[0]))
     space = Native(heap.mem, heap.block)
-    scratch = np.zeros((cpus, SCRATCH), dtype=np.int64)
+    scratch = np.zeros((2 * cpus, SCRATCH), dtype=np.int64)
     phases = np.zeros(cpus, dtype=np.int64)
-    done = turns.run_native(
-        space, parameters, address_of(scratch), phases, UPDATES,
-        np.array(amounts, dtype=np.int64), seed,
+    fields = dict.fromkeys(turns.Plan._fields, 0) | {
+        "rows": address_of(rows), "counters": counters, "fields": rows.shape[1], "seed": seed,
+        "interrupts": interrupts, "interruptible": int(layout.interrupts != "off"),
+    }  # fmt: skip
+    done, extra = turns.run_native(
+        space, example, turns.Plan(**fields), address_of(scratch), phases, UPDATES,
+        np.array(amounts, dtype=np.int64),
     )  # fmt: skip
-    return turns.sum_of(space, parameters), done
+    sums = np.zeros(counters, dtype=np.int64)
+    turns.sums_of(space, example, address_of(rows), rows.shape[1], sums)
+    return int(sums.sum()), done + extra
 
 
 @pytest.mark.parametrize("layout", EXACT, ids=lambda layout: layout.name)
@@ -62,18 +73,50 @@ def test_the_batch_is_the_kernels():
     assert get_layout("percpu-counter").error_bound(448) == 896 * 448
 
 
+@pytest.mark.parametrize("layout", EXACT, ids=lambda layout: layout.name)
+def test_counters_of_many_cgroups_are_apart_and_interrupts_lose_nothing_where_it_says(layout):
+    total, done = _play(layout, 9, counters=7, interrupts=300)
+    assert (total == done) == (layout.interrupts != "lost")
+
+
 @pytest.mark.parametrize(
     ("name", "bytes_"),
     [
         ("shared-atomic", 8),
         ("percpu", 8 * 512),
         ("padded", 64 * 512),
-        ("percpu-counter", 40 + 8 * 512),
+        # percpu words of an s32; the struct of 40 bytes takes a kmalloc-64 object
+        ("percpu-counter", 64 + 4 * 512),
         ("per-cluster", 64 * MACHINE.n_clusters),
     ],
 )
 def test_memory_counts_possible_cpus(name, bytes_):
     assert get_layout(name).memory_bytes(MACHINE, 512) == bytes_
+
+
+def test_small_percpu_allocations_of_different_owners_share_a_line_of_one_cpu():
+    percpu = PercpuAllocator(Heap(1 << 28, seed=1), 4)
+    addresses = [percpu.allocate(8) for _ in range(9)]
+    assert {stride for _, stride in addresses} == {UNIT_BYTES}
+    lines = [base // 64 for base, _ in addresses]
+    assert lines[:8] == [lines[0]] * 8
+    assert lines[8] == lines[0] + 1
+
+
+def test_percpu_memory_is_rounded_to_words_and_populated_by_pages_for_all_possible_cpus():
+    assert [percpu_bytes(size) for size in (1, 4, 5, 8)] == [4, 4, 8, 8]
+    one, page_full = populated_bytes(8, 1, 100), populated_bytes(8, 512, 100)
+    assert one == page_full
+    assert populated_bytes(8, 513, 100) - one == 100 * 4096
+
+
+def test_a_chunk_that_is_full_is_followed_by_another():
+    percpu = PercpuAllocator(Heap(1 << 28, seed=1), 2)
+    first = percpu.allocate(UNIT_BYTES // 2)[0]
+    second = percpu.allocate(UNIT_BYTES // 2)[0]
+    assert abs(second - first) >= 2 * UNIT_BYTES
+    with pytest.raises(UserError, match="percpu: size"):
+        percpu.allocate(UNIT_BYTES)
 
 
 def test_an_unknown_layout_is_refused_with_a_hint():

@@ -113,7 +113,7 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_ROB_ENTRIES,
     C_FRONT_CAUSE,  # why the front end was last held back
     C_ACCESSES,
-    C_STORES,  # where the next store's clock stands in that ring
+    C_STORES,  # where the next store's clock goes in the ring
     C_STORE_RING,  # raw address of drain clocks, one per store-buffer entry
     C_STORE_ENTRIES,
     C_STORE_INTERVAL,  # least ticks between two stores leaving the store buffer
@@ -122,7 +122,7 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_STORED,  # instruction number up to which all stores have certainly left the store buffer
     C_FILLS,  # raw address of the ring of line-fill buffers' completion clocks
     C_FILL_ENTRIES,
-    C_FILL,  # where the next L1 miss' clock stands in that ring
+    C_FILL,  # where the next miss' clock goes in that ring
     C_NEXT_LEVEL,  # MAX_LEVELS + 1 clocks: when each level (then memory) can deliver again
     _n2,
     _n3,

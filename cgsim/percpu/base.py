@@ -5,28 +5,38 @@ generic functions here dispatch on the type of that NamedTuple.
 
 ===========  ===================================================================================
 prepare      (place, counters, **options) -> parameters (Python, once)
-step         (space, layout, cpu, scratch, phase, amount) -> next phase: one turn of an update of
-             the counter as CPU `cpu`; the update is done when it returns 0
+step         (space, layout, cpu, scratch, phase, amount, token) -> next phase: one turn of an
+             update of the counter as CPU `cpu`; the update is done when it returns 0. `token`: of
+             the counter's address, as a lookup gives it, in phase 0
 read         (space, layout) -> sum over all copies, as a reader computes it
 peek_sum     (space, layout) -> what the counter holds, without cost: for tests and answers
 reset        (space, layout): set the counter to 0
 ===========  ===================================================================================
 
-An update is cut into turns where another CPU may come in between: between a load and the store that
-depends on it, around a lock. `scratch` is the raw address of the CPU's own `SCRATCH` int64 words,
-its registers between two turns.
+An update is cut into turns where another CPU or an interrupt may come in between: between a load
+and the store that depends on it, around a lock. `scratch` is the raw address of the CPU's own
+`SCRATCH` int64 words; the layout keeps the first three between two turns, the others are those of
+`cgsim.percpu.turns` and `cgsim.percpu.queued`.
+
+The parameters are integers, so that a row of memory holds one counter's and many counters of a
+layout make a table (`from_row`).
 """
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from numba.extending import overload
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
+from cgsim.core.heap import kmalloc_bytes
 from cgsim.core.jit import JIT_DISABLED
+from cgsim.core.raw import peek_i64
 from cgsim.errors import UserError, unknown_name
+from cgsim.percpu.chunks import percpu_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +44,16 @@ if TYPE_CHECKING:
     from cgsim.machines import Machine
     from cgsim.percpu.place import Place
 
-SCRATCH = 4
+SCRATCH = 8
 """int64 words of scratch per CPU."""
+
+
+class Shape(NamedTuple):
+    """What a counter is made of: sizes in bytes of its objects from slab, and, for each CPU, of its
+    percpu allocations."""
+
+    slab: tuple[int, ...] = ()
+    percpu: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,13 +69,28 @@ class Layout:
     read: Callable[..., int]
     peek_sum: Callable[..., int]
     reset: Callable[..., None]
-    memory_bytes: Callable[[Machine, int], int]
-    """(machine, possible CPUs) -> bytes of one counter, as the allocator rounds it."""
+    shape: Callable[[Machine, int], Shape]
+    """(machine, possible CPUs) -> what one counter is made of."""
     error_bound: Callable[[int], float]
     """CPUs -> how far a plain read may be from the truth while nobody updates."""
     exact: bool = True
     """False where concurrent updates are lost."""
+    interrupts: str = "safe"
+    """An interrupt that updates the same counter in the middle of an update: 'safe', 'off' where
+    the update keeps it away, 'lost' where one of the two is lost."""
+    migrates: bool = False
+    """Whether the scheduler may move a task in the middle of an update: nothing forbids it."""
+    per_task: bool = False
+    """A copy belongs to a task, and goes with it from CPU to CPU."""
+    teardown_reads: bool = False
+    """Taking the counter away sums its copies first."""
     options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def memory_bytes(self, machine: Machine, possible: int) -> int:
+        """Bytes of one counter for so many possible CPUs, as the allocators round them."""
+        shape = self.shape(machine, possible)
+        slab = sum(int(kmalloc_bytes(size)) for size in shape.slab)
+        return slab + possible * sum(percpu_bytes(size) for size in shape.percpu)
 
     def new(self, place: Place) -> Any:
         """The layout's parameters in a simulated memory."""
@@ -90,6 +123,32 @@ def list_layouts() -> list[Layout]:
     return list(_BY_NAME.values())
 
 
+def _row_reader() -> Any:
+    if JIT_DISABLED:
+        return lambda layout, row: type(layout)(
+            *[peek_i64(row + 8 * i) for i in range(len(layout))]
+        )
+
+    @intrinsic
+    def from_row(typingctx, layout, row):
+        def codegen(context, builder, signature, arguments):
+            words = builder.inttoptr(arguments[1], cgutils.intp_t.as_pointer())
+            values = [
+                builder.load(cgutils.gep_inbounds(builder, words, i)) for i in range(len(layout))
+            ]
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.NamedUniTuple(types.int64, len(layout), layout.instance_class)(
+            layout, types.int64
+        ), codegen
+
+    return from_row
+
+
+from_row = _row_reader()
+"""from_row(layout, row) -> parameters of the layout's type, read from a raw address."""
+
+
 def no_error(cpus: int) -> float:
     """The error bound of a layout whose reads are exact."""
     return 0.0
@@ -119,7 +178,7 @@ def _generic(operation: str) -> Callable[[Callable[..., Any]], Any]:
 
 
 @_generic("step")
-def step(space, layout, cpu, scratch, phase, amount):
+def step(space, layout, cpu, scratch, phase, amount, token):
     """One turn of an update."""
 
 

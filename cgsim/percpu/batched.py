@@ -6,8 +6,8 @@ CPUs); a read of the global word is off by at most batch * CPUs; percpu_counter_
 
 from typing import NamedTuple
 
+from cgsim.core.fields import get, put
 from cgsim.core.jit import njit
-from cgsim.core.raw import peek_i64, poke_i64
 from cgsim.core.space import (
     add_in_place,
     branch,
@@ -17,23 +17,29 @@ from cgsim.core.space import (
     store,
     work,
 )
-from cgsim.percpu.base import Layout, add_layout
-from cgsim.percpu.place import LATER_UNIT_BYTES, MIN_ALLOCATION_BYTES
-from cgsim.percpu.ticket import acquire, enter, release
+from cgsim.percpu.base import Layout, Shape, add_layout
+from cgsim.percpu.queued import HOLDS, Lock, lock_step, new_lock, unlock
 
 _SITE = 0x3000
 STRUCT_BYTES = 40  # lock, count, list_head, counters
 
 
 class Batched(NamedTuple):
-    """`total`, `lock`: addresses of the global word and its lock; the rest as `rows.Rows`."""
+    """`total`: the global word's address; `lock`, `nodes`: `queued.Lock`; else as `rows.Rows`."""
 
     total: int
     lock: int
+    nodes: int
     base: int
     stride: int
     slots: int
     batch: int
+
+
+@njit
+def signed(value):
+    """The value of an s32."""
+    return value - ((value & 1 << 31) << 1)
 
 
 def batch_of(cpus):
@@ -43,40 +49,37 @@ def batch_of(cpus):
 
 def prepare(place):
     head = place.words("percpu_counter", 64)
-    base = place.words("percpu chunk", LATER_UNIT_BYTES * place.slots, huge=False)
-    return Batched(
-        head + 16,
-        head,
-        base + 4096,
-        LATER_UNIT_BYTES,
-        place.slots,
-        batch_of(place.cpus),
-    )
+    lock = new_lock(place, head)
+    base, stride = place.percpu(4)
+    total = head + 16
+    return Batched(total, lock.word, lock.nodes, base, stride, place.slots, batch_of(place.cpus))
 
 
 @njit
-def step(space, layout, cpu, scratch, phase, amount):
-    """Phase 0: the percpu addition; phases 1 and 2 take a full batch to the global word."""
+def step(space, layout, cpu, scratch, phase, amount, token):
+    """Phase 0: the percpu addition; the others take a full batch to the global word."""
     word = layout.base + cpu * layout.stride
+    lock = Lock(layout.lock, layout.nodes)
     if phase == 0:
-        value, token = load(space, word, 4, 0)
+        value, value_token = load(space, word, 4, token)
+        value = signed(value)
         work(space, 4, 0)
-        full = value + amount >= layout.batch
-        branch(space, _SITE, full, token)
+        full = abs(value + amount) >= layout.batch
+        branch(space, _SITE, full, value_token)
         if not full:
-            add_in_place(space, word, 4, amount, 0)
+            add_in_place(space, word, 4, amount, token)
             return 0
-        poke_i64(scratch, amount)
-        return enter(space, layout.lock, scratch)
-    if phase == 1:
-        return acquire(space, layout.lock, scratch)
-    held, token = load(space, word, 4, 0)
+        put(scratch, 0, amount)
+    if phase < HOLDS:
+        return lock_step(space, lock, cpu, phase, scratch)
+    held, held_token = load(space, word, 4, 0)
+    held = signed(held)
     count, count_token = load(space, layout.total, 8, 0)
     work(space, 4, 0)
-    amount = peek_i64(scratch)
-    store(space, layout.total, 8, count + held + amount, 0, join(space, token, count_token))
+    amount = get(scratch, 0)
+    store(space, layout.total, 8, count + held + amount, 0, join(space, held_token, count_token))
     add_in_place(space, word, 4, -held, 0)
-    release(space, layout.lock)
+    unlock(space, lock, scratch)
     return 0
 
 
@@ -88,7 +91,7 @@ def read(space, layout):
         value, token = load(space, layout.base + cpu * layout.stride, 4, 1)
         work(space, 3, 1)
         ready = join(space, ready, token)
-        total += value
+        total += signed(value)
     return total
 
 
@@ -96,7 +99,7 @@ def read(space, layout):
 def peek_sum(space, layout):
     total = peek(space, layout.total, 8)
     for cpu in range(layout.slots):
-        total += peek(space, layout.base + cpu * layout.stride, 4)
+        total += signed(peek(space, layout.base + cpu * layout.stride, 4))
     return total
 
 
@@ -112,7 +115,7 @@ BATCHED = add_layout(
     Layout(
         "percpu-counter", "percpu_counter", "percpu_counter_add_batch, lib/percpu_counter.c",
         Batched, prepare, step, read, peek_sum, reset,
-        lambda machine, possible: STRUCT_BYTES + MIN_ALLOCATION_BYTES * possible,
-        lambda cpus: batch_of(cpus) * cpus,
+        lambda machine, possible: Shape(slab=(STRUCT_BYTES,), percpu=(4,)),
+        lambda cpus: batch_of(cpus) * cpus, interrupts="off",
     )
 )  # fmt: skip

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from cgsim.core.fields import get
 from cgsim.core.jit import njit
 from cgsim.core.space import atomic_add, join, load, peek, store, work
-from cgsim.percpu.base import Layout, add_layout, no_error
+from cgsim.percpu.base import Layout, Shape, add_layout, no_error
 from cgsim.percpu.place import LINE_BYTES
 
 
@@ -36,10 +36,10 @@ def prepare_node(place):
 
 
 @njit
-def step(space, layout, cpu, scratch, phase, amount):
+def step(space, layout, cpu, scratch, phase, amount, token):
     """The CPU knows its domain's word from a percpu pointer: three instructions."""
     work(space, 3, 0)
-    atomic_add(space, layout.base + LINE_BYTES * get(layout.domain_of, cpu), 8, amount, 0)
+    atomic_add(space, layout.base + LINE_BYTES * get(layout.domain_of, cpu), 8, amount, token)
     return 0
 
 
@@ -74,13 +74,13 @@ CLUSTER = add_layout(
     Layout(
         "per-cluster", "one atomic word per cluster", "atomic64_inc of the L3's word", PerCluster,
         prepare_cluster, step, read, peek_sum, reset,
-        lambda machine, possible: LINE_BYTES * machine.n_clusters, no_error,
+        lambda machine, possible: Shape(slab=(LINE_BYTES,) * machine.n_clusters), no_error,
     )
 )  # fmt: skip
 NODE = add_layout(
     Layout(
         "per-node", "one atomic word per NUMA node", "kmalloc_node, atomic64_inc", PerNode,
         prepare_node, step, read, peek_sum, reset,
-        lambda machine, possible: LINE_BYTES * machine.n_numa_nodes, no_error,
+        lambda machine, possible: Shape(slab=(LINE_BYTES,) * machine.n_numa_nodes), no_error,
     )
 )  # fmt: skip

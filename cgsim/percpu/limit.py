@@ -6,21 +6,23 @@ thread's count stays below its maximum (at most 100), else the global count unde
 
 from typing import NamedTuple
 
+from cgsim.core.fields import get, put
 from cgsim.core.jit import njit
-from cgsim.core.raw import peek_i64, poke_i64
 from cgsim.core.space import add_in_place, branch, join, load, peek, store, work
-from cgsim.percpu.base import Layout, add_layout
+from cgsim.percpu.base import Layout, Shape, add_layout
 from cgsim.percpu.place import LINE_BYTES
-from cgsim.percpu.ticket import acquire, enter, release
+from cgsim.percpu.queued import HOLDS, Lock, lock_step, new_lock, unlock
 
 _SITE = 0x3200
 MAX_SHARE = 100
 
 
 class Limit(NamedTuple):
-    """A CPU's line at `base` + 64 * n holds (count, maximum); `lock`, `total`: the global ones."""
+    """A CPU's line at `base` + 64 * n holds (count, maximum); `lock` and `nodes`
+    (`queued.Lock`), `total`: the global ones."""
 
     lock: int
+    nodes: int
     total: int
     base: int
     slots: int
@@ -31,38 +33,39 @@ def prepare(place):
     base = place.words("thread counts", LINE_BYTES * place.slots)
     for cpu in range(place.slots):
         place.heap.write(base + LINE_BYTES * cpu + 8, MAX_SHARE)
-    return Limit(head, head + 16, base, place.slots)
+    lock = new_lock(place, head)
+    return Limit(lock.word, lock.nodes, head + 16, base, place.slots)
 
 
 @njit
-def step(space, layout, cpu, scratch, phase, amount):
-    """`amount` may be negative. Phase 0: the fast path; 1 and 2: the global count, locked."""
+def step(space, layout, cpu, scratch, phase, amount, token):
+    """`amount` may be negative. Phase 0: the fast path; the others: the global count, locked."""
+    lock = Lock(layout.lock, layout.nodes)
     own = layout.base + LINE_BYTES * cpu
     if phase == 0:
-        count, token = load(space, own, 8, 0)
+        count, count_token = load(space, own, 8, token)
         if amount >= 0:
-            share, share_token = load(space, own + 8, 8, 0)
-            token = join(space, token, share_token)
+            share, share_token = load(space, own + 8, 8, token)
+            count_token = join(space, count_token, share_token)
             fits = share - count >= amount
         else:
             fits = count >= -amount
-        branch(space, _SITE, fits, token)
+        branch(space, _SITE, fits, count_token)
         if fits:
-            add_in_place(space, own, 8, amount, 0)
+            add_in_place(space, own, 8, amount, token)
             return 0
-        poke_i64(scratch, amount)
-        return enter(space, layout.lock, scratch)
-    if phase == 1:
-        return acquire(space, layout.lock, scratch)
+        put(scratch, 0, amount)
+    if phase < HOLDS:
+        return lock_step(space, lock, cpu, phase, scratch)
     # globalize, count, and start again from the middle of the share
-    count, token = load(space, own, 8, 0)
+    count, count_token = load(space, own, 8, 0)
     total, total_token = load(space, layout.total, 8, 0)
     work(space, 15, 2)
     half = MAX_SHARE // 2
-    total += count + peek_i64(scratch) - half
-    store(space, layout.total, 8, total, 0, join(space, token, total_token))
+    total += count + get(scratch, 0) - half
+    store(space, layout.total, 8, total, 0, join(space, count_token, total_token))
     store(space, own, 8, half, 0, 0)
-    release(space, layout.lock)
+    unlock(space, lock, scratch)
     return 0
 
 
@@ -96,7 +99,8 @@ def reset(space, layout):
 LIMIT = add_layout(
     Layout(
         "limit", "per-thread limit counter", "count_lim_app.c of perfbook", Limit, prepare, step,
-        read, peek_sum, reset, lambda machine, possible: 32 + LINE_BYTES * possible,
-        lambda cpus: float(MAX_SHARE * cpus),
+        read, peek_sum, reset,
+        lambda machine, possible: Shape(slab=(32, LINE_BYTES * possible)),
+        lambda cpus: float(MAX_SHARE * cpus), interrupts="off", per_task=True,
     )
 )  # fmt: skip

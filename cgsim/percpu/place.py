@@ -1,9 +1,4 @@
-"""Where a layout's words stand: simulated memory, and which CPU is where.
-
-Sources: mm/percpu.c (units, chunks, packing), include/linux/percpu.h (PCPU_MIN_UNIT_SIZE 32 KiB,
-minimum allocation 4 bytes) of Linux 6.12; the unit size of the first chunk on x86-64 and the page
-sizes are from memory.
-"""
+"""Where a layout's words stand: simulated memory, and which CPU is where."""
 
 from __future__ import annotations
 
@@ -11,19 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsim.core.heap import PAGE_2M, PAGE_4K
 from cgsim.core.memory import address_of
+from cgsim.percpu.chunks import PercpuAllocator
 
 if TYPE_CHECKING:
     from cgsim.core.heap import Heap
     from cgsim.machines import Machine
 
 LINE_BYTES = 64
-MIN_ALLOCATION_BYTES = 8
-FIRST_UNIT_BYTES = 256 << 10
-"""Distance of two CPUs' units in the first chunk."""
-LATER_UNIT_BYTES = 32 << 10
-"""Distance of two CPUs' units in a vmalloc'ed chunk, at least PCPU_MIN_UNIT_SIZE."""
+_ARENA_BYTES = 1 << 20
 
 
 class Place:
@@ -42,11 +33,23 @@ class Place:
         self.machine = machine
         self.cpus = cpus
         self.slots = max(slots or cpus, cpus)
+        self._percpu = PercpuAllocator(heap, self.slots)
+        self._arenas: dict[str, tuple[int, int]] = {}
         self._keep: list[np.ndarray] = []
 
-    def words(self, struct: str, size_bytes: int, *, huge: bool = True) -> int:
-        """Zeroed bytes on pages of their own; returns their simulated address."""
-        return self.heap.place(struct, size_bytes, page_size=PAGE_2M if huge else PAGE_4K)
+    def words(self, struct: str, size_bytes: int) -> int:
+        """Zeroed bytes that begin a line, on huge pages; returns their simulated address."""
+        size = -(-size_bytes // LINE_BYTES) * LINE_BYTES
+        at, left = self._arenas.get(struct, (0, 0))
+        if left < size:
+            left = max(size, _ARENA_BYTES)
+            at = self.heap.place(struct, left)
+        self._arenas[struct] = (at + size, left - size)
+        return at
+
+    def percpu(self, size_bytes: int, *, first: bool = False) -> tuple[int, int]:
+        """A percpu allocation: (address of CPU 0's copy, stride to the next CPU's)."""
+        return self._percpu.allocate(size_bytes, first=first)
 
     def table(self, values: list[int]) -> int:
         """Raw address of an int64 row: facts of the machine that a layout's code knows."""

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from cgsim.core.jit import njit
 from cgsim.core.space import add_in_place, atomic_add, branch, load, peek, poke, store, work
-from cgsim.percpu.base import Layout, add_layout, no_error
-from cgsim.percpu.place import LATER_UNIT_BYTES, MIN_ALLOCATION_BYTES
+from cgsim.percpu.base import Layout, Shape, add_layout, no_error
 
 _SITE = 0x3100
 
@@ -37,9 +36,9 @@ class AtomicRef(NamedTuple):
 
 def _prepare(place, kind):
     ref = place.words("percpu_ref", 64)
-    base = place.words("percpu chunk", LATER_UNIT_BYTES * place.slots, huge=False)
+    base, stride = place.percpu(8)
     pairs = place.words("pairs", 64 * place.slots)
-    return kind(ref, base + 4096, LATER_UNIT_BYTES, place.slots, pairs)
+    return kind(ref, base, stride, place.slots, pairs)
 
 
 def prepare_percpu(place):
@@ -58,13 +57,13 @@ def _note_pair(space, layout, cpu, amount):
 
 
 @njit
-def step_percpu(space, layout, cpu, scratch, phase, amount):
+def step_percpu(space, layout, cpu, scratch, phase, amount, token):
     """Phase 0 gets, phase 1 puts."""
-    pointer, token = load(space, layout.ref, 8, 0)
-    branch(space, _SITE, pointer & 3 != 0, token)
+    pointer, pointer_token = load(space, layout.ref, 8, token)
+    branch(space, _SITE, pointer & 3 != 0, pointer_token)
     work(space, 3, 0)
     change = amount if phase == 0 else -amount
-    add_in_place(space, layout.base + cpu * layout.stride, 8, change, token)
+    add_in_place(space, layout.base + cpu * layout.stride, 8, change, pointer_token)
     if phase == 0:
         return 1
     _note_pair(space, layout, cpu, amount)
@@ -72,8 +71,8 @@ def step_percpu(space, layout, cpu, scratch, phase, amount):
 
 
 @njit
-def step_atomic(space, layout, cpu, scratch, phase, amount):
-    atomic_add(space, layout.ref, 8, amount if phase == 0 else -amount, 0)
+def step_atomic(space, layout, cpu, scratch, phase, amount, token):
+    atomic_add(space, layout.ref, 8, amount if phase == 0 else -amount, token)
     work(space, 2, 1)
     if phase == 0:
         return 1
@@ -115,13 +114,14 @@ PERCPU = add_layout(
     Layout(
         "percpu-ref", "percpu_ref: get and put", "percpu_ref_get, percpu_ref_put", PercpuRef,
         prepare_percpu, step_percpu, read, peek_sum, reset,
-        lambda machine, possible: 64 + MIN_ALLOCATION_BYTES * possible, no_error,
+
+        lambda machine, possible: Shape(slab=(16, 64), percpu=(8,)), no_error, teardown_reads=True,
     )
 )  # fmt: skip
 ATOMIC = add_layout(
     Layout(
         "atomic-ref", "atomic reference count: get and put", "refcount_inc, refcount_dec",
         AtomicRef, prepare_atomic, step_atomic, read, peek_sum, reset,
-        lambda machine, possible: 4, no_error,
+        lambda machine, possible: Shape(slab=(4,)), no_error,
     )
 )  # fmt: skip

@@ -6,15 +6,11 @@ off %gs); a reader loads all words.
 
 from typing import NamedTuple
 
+from cgsim.core.fields import get, put
 from cgsim.core.jit import njit
-from cgsim.core.space import add_in_place, join, load, peek, store, work
-from cgsim.percpu.base import Layout, add_layout, no_error
-from cgsim.percpu.place import (
-    FIRST_UNIT_BYTES,
-    LATER_UNIT_BYTES,
-    LINE_BYTES,
-    MIN_ALLOCATION_BYTES,
-)
+from cgsim.core.space import add_in_place, compute, join, load, peek, store, work
+from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.place import LINE_BYTES
 
 
 class Rows(NamedTuple):
@@ -49,6 +45,14 @@ class LaterChunk(NamedTuple):
     slots: int
 
 
+class Unprotected(NamedTuple):
+    """As `Rows`."""
+
+    base: int
+    stride: int
+    slots: int
+
+
 def prepare_packed(place):
     return PackedRows(place.words("counters", 8 * place.slots), 8, place.slots)
 
@@ -57,19 +61,42 @@ def prepare_padded(place):
     return Rows(place.words("counters", LINE_BYTES * place.slots), LINE_BYTES, place.slots)
 
 
-def prepare_first(place, offset=4096):
-    base = place.words("percpu first chunk", FIRST_UNIT_BYTES * place.slots)
-    return FirstChunk(base + offset, FIRST_UNIT_BYTES, place.slots)
+def prepare_first(place):
+    base, stride = place.percpu(8, first=True)
+    return FirstChunk(base, stride, place.slots)
 
 
-def prepare_later(place, offset=4096):
-    base = place.words("percpu chunk", LATER_UNIT_BYTES * place.slots, huge=False)
-    return LaterChunk(base + offset, LATER_UNIT_BYTES, place.slots)
+def prepare_later(place):
+    base, stride = place.percpu(8)
+    return LaterChunk(base, stride, place.slots)
+
+
+def prepare_unprotected(place):
+    base, stride = place.percpu(8)
+    return Unprotected(base, stride, place.slots)
 
 
 @njit
-def step(space, layout, cpu, scratch, phase, amount):
-    add_in_place(space, layout.base + cpu * layout.stride, 8, amount, 0)
+def step(space, layout, cpu, scratch, phase, amount, token):
+    add_in_place(space, layout.base + cpu * layout.stride, 8, amount, token)
+    return 0
+
+
+@njit
+def step_unprotected(space, layout, cpu, scratch, phase, amount, token):
+    """this_cpu_ptr and a load, then the store: an interrupt or a move to another CPU in between
+    makes the store overwrite what was counted meanwhile."""
+    if phase == 0:
+        word = layout.base + cpu * layout.stride
+        work(space, 2, 0)
+        value, value_token = load(space, word, 8, token)
+        put(scratch, 0, value)
+        put(scratch, 1, value_token)
+        put(scratch, 2, word)
+        return 1
+    value_token = compute(space, get(scratch, 1), 1, 0, 0)
+    work(space, 1, 0)
+    store(space, get(scratch, 2), 8, get(scratch, 0) + amount, 0, value_token)
     return 0
 
 
@@ -103,19 +130,20 @@ def reset(space, layout):
 
 
 def _percpu_bytes(machine, possible):
-    return MIN_ALLOCATION_BYTES * possible
+    return Shape(percpu=(8,))
 
 
 PACKED = add_layout(
     Layout(
         "packed", "array of CPUs, packed", "u64 count[NR_CPUS]", PackedRows, prepare_packed, step,
-        read, peek_sum, reset, _percpu_bytes, no_error,
+        read, peek_sum, reset, lambda machine, possible: Shape(slab=(8 * possible,)), no_error,
     )
 )  # fmt: skip
 PADDED = add_layout(
     Layout(
         "padded", "array of CPUs, a line each", "____cacheline_aligned", Rows, prepare_padded, step,
-        read, peek_sum, reset, lambda machine, possible: LINE_BYTES * possible, no_error,
+        read, peek_sum, reset,
+        lambda machine, possible: Shape(slab=(LINE_BYTES * possible,)), no_error,
     )
 )  # fmt: skip
 FIRST = add_layout(
@@ -128,5 +156,12 @@ LATER = add_layout(
     Layout(
         "percpu", "percpu, later chunk", "alloc_percpu, this_cpu_inc", LaterChunk, prepare_later,
         step, read, peek_sum, reset, _percpu_bytes, no_error,
+    )
+)  # fmt: skip
+UNPROTECTED = add_layout(
+    Layout(
+        "percpu-plain", "percpu, load and store", "*this_cpu_ptr(p) = *this_cpu_ptr(p) + 1",
+        Unprotected, prepare_unprotected, step_unprotected, read, peek_sum, reset, _percpu_bytes,
+        no_error, interrupts="lost", migrates=True,
     )
 )  # fmt: skip

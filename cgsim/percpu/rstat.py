@@ -9,11 +9,11 @@ the depth of the cgroup under the root.
 from typing import NamedTuple
 
 from cgsim.core.jit import njit
-from cgsim.core.space import add_in_place, branch, load, peek, store, work
-from cgsim.percpu.base import Layout, add_layout
-from cgsim.percpu.place import LATER_UNIT_BYTES
+from cgsim.core.space import add_in_place, branch, compare_exchange, load, peek, store, work
+from cgsim.percpu.base import Layout, Shape, add_layout
 
 _SITE = 0x3300
+_LOCK = 24  # the CPU's lock; in the kernel a percpu variable of its own
 COPY_BYTES = 64  # updated_children, updated_next, the count and what was flushed of it
 
 
@@ -32,24 +32,26 @@ class Rstat(NamedTuple):
 
 def prepare(place, levels=3):
     total = place.words("rstat total", 64)
-    base = place.words("percpu chunk", LATER_UNIT_BYTES * place.slots, huge=False)
-    return Rstat(total, base + 4096, LATER_UNIT_BYTES, place.slots, levels)
+    base, stride = place.percpu(COPY_BYTES * levels)
+    return Rstat(total, base, stride, place.slots, levels)
 
 
 @njit
-def step(space, layout, cpu, scratch, phase, amount):
+def step(space, layout, cpu, scratch, phase, amount, token):
     copy = layout.base + cpu * layout.stride
-    add_in_place(space, copy, 8, amount, 0)
-    updated, token = load(space, copy + 16, 8, 0)
+    add_in_place(space, copy, 8, amount, token)
+    updated, token = load(space, copy + 16, 8, token)
     work(space, 6, 1)
     branch(space, _SITE, updated != 0, token)
     if updated == 0:
         # under the CPU's own lock: link this cgroup and every ancestor not yet linked
+        compare_exchange(space, copy + _LOCK, 4, 0, 1, token)
         for level in range(layout.levels):
             linked, token = load(space, copy + COPY_BYTES * level + 16, 8, token)
             work(space, 12, 2)
             if linked == 0:
                 store(space, copy + COPY_BYTES * level + 16, 8, 1, token, 0)
+        store(space, copy + _LOCK, 4, 0, 0, 0)
     return 0
 
 
@@ -59,8 +61,11 @@ def read(space, layout):
     gained = 0
     for cpu in range(layout.slots):
         copy = layout.base + cpu * layout.stride
+        # cgroup_rstat_flush_locked takes each possible CPU's lock, updated or not
+        compare_exchange(space, copy + _LOCK, 4, 0, 1, 0)
         updated, token = load(space, copy + 16, 8, 1)
-        work(space, 5, 1)
+        work(space, 12, 2)
+        store(space, copy + _LOCK, 4, 0, 0, 0)
         branch(space, _SITE + 1, updated != 0, token)
         if updated == 0:
             continue
@@ -99,6 +104,8 @@ RSTAT = add_layout(
     Layout(
         "rstat", "rstat: percpu tree, flushed by readers", "css_rstat_updated, css_rstat_flush",
         Rstat, prepare, step, read, peek_sum, reset,
-        lambda machine, possible: 64 + COPY_BYTES * possible, lambda cpus: float("inf"),
+
+        lambda machine, possible: Shape(slab=(64,), percpu=(COPY_BYTES,)),
+        lambda cpus: float("inf"), interrupts="off", teardown_reads=True,
     )
 )  # fmt: skip

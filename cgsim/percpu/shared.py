@@ -5,8 +5,8 @@ from typing import NamedTuple
 from cgsim.core.fields import get, put
 from cgsim.core.jit import njit
 from cgsim.core.space import atomic_add, compute, load, peek, store, work
-from cgsim.percpu.base import Layout, add_layout, no_error
-from cgsim.percpu.ticket import acquire, enter, release
+from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.queued import HOLDS, Lock, lock_step, new_lock, unlock
 
 
 class SharedPlain(NamedTuple):
@@ -22,10 +22,12 @@ class SharedAtomic(NamedTuple):
 
 
 class SharedLocked(NamedTuple):
-    """A plain addition under a spinlock on the same line. `word`, `lock`: addresses."""
+    """A plain addition under a spinlock on the same line. `word`: address; `lock`, `nodes`: of the
+    spinlock (`cgsim.percpu.queued`)."""
 
     word: int
     lock: int
+    nodes: int
 
 
 def prepare_plain(place):
@@ -38,40 +40,41 @@ def prepare_atomic(place):
 
 def prepare_locked(place):
     base = place.words("counter", 64)
-    return SharedLocked(base + 16, base)
+    lock = new_lock(place, base)
+    return SharedLocked(base + 16, lock.word, lock.nodes)
 
 
 @njit
-def step_plain(space, layout, cpu, scratch, phase, amount):
+def step_plain(space, layout, cpu, scratch, phase, amount, token):
     """Phase 0 loads, phase 1 stores: another CPU's store in between is overwritten."""
     if phase == 0:
-        value, token = load(space, layout.word, 8, 0)
+        value, value_token = load(space, layout.word, 8, token)
         put(scratch, 0, value)
-        put(scratch, 1, token)
+        put(scratch, 1, value_token)
+        put(scratch, 2, token)
         return 1
     value = get(scratch, 0)
-    token = compute(space, get(scratch, 1), 1, 0, 0)
+    value_token = compute(space, get(scratch, 1), 1, 0, 0)
     work(space, 1, 0)
-    store(space, layout.word, 8, value + amount, 0, token)
+    store(space, layout.word, 8, value + amount, get(scratch, 2), value_token)
     return 0
 
 
 @njit
-def step_atomic(space, layout, cpu, scratch, phase, amount):
-    atomic_add(space, layout.word, 8, amount, 0)
+def step_atomic(space, layout, cpu, scratch, phase, amount, token):
+    atomic_add(space, layout.word, 8, amount, token)
     return 0
 
 
 @njit
-def step_locked(space, layout, cpu, scratch, phase, amount):
-    if phase == 0:
-        return enter(space, layout.lock, scratch)
-    if phase == 1:
-        return acquire(space, layout.lock, scratch)
-    value, token = load(space, layout.word, 8, 0)
+def step_locked(space, layout, cpu, scratch, phase, amount, token):
+    lock = Lock(layout.lock, layout.nodes)
+    if phase < HOLDS:
+        return lock_step(space, lock, cpu, phase, scratch)
+    value, value_token = load(space, layout.word, 8, 0)
     work(space, 1, 0)
-    store(space, layout.word, 8, value + amount, 0, compute(space, token, 1, 0, 0))
-    release(space, layout.lock)
+    store(space, layout.word, 8, value + amount, 0, compute(space, value_token, 1, 0, 0))
+    unlock(space, lock, scratch)
     return 0
 
 
@@ -92,14 +95,14 @@ def reset_word(space, layout):
 
 
 def _one_word(machine, possible):
-    return 8
+    return Shape(slab=(8,))
 
 
 PLAIN = add_layout(
     Layout(
         "shared-plain", "one shared word, plain", "WRITE_ONCE(x, READ_ONCE(x) + 1)", SharedPlain,
         prepare_plain, step_plain, read_word, peek_word, reset_word, _one_word, no_error,
-        exact=False,
+        exact=False, interrupts="lost", migrates=True,
     )
 )  # fmt: skip
 ATOMIC = add_layout(
@@ -110,8 +113,8 @@ ATOMIC = add_layout(
 )  # fmt: skip
 LOCKED = add_layout(
     Layout(
-        "shared-lock", "one shared word under a ticket spinlock", "spin_lock, x++, spin_unlock",
+        "shared-lock", "one shared word under a spinlock", "spin_lock_irqsave, x++, unlock",
         SharedLocked, prepare_locked, step_locked, read_word, peek_word, reset_word,
-        lambda machine, possible: 16, no_error,
+        lambda machine, possible: Shape(slab=(16,)), no_error, interrupts="off",
     )
 )  # fmt: skip

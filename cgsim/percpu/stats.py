@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from cgsim.core.jit import njit
 from cgsim.core.space import add_in_place, branch, load, peek, store, work
-from cgsim.percpu.base import Layout, add_layout, no_error
-from cgsim.percpu.place import LATER_UNIT_BYTES
+from cgsim.percpu.base import Layout, Shape, add_layout, no_error
 
 _SITE = 0x3400
 COPY_BYTES = 16
@@ -24,18 +23,18 @@ class Stats(NamedTuple):
 
 
 def prepare(place):
-    base = place.words("percpu chunk", LATER_UNIT_BYTES * place.slots, huge=False)
-    return Stats(base + 4096, LATER_UNIT_BYTES, place.slots)
+    base, stride = place.percpu(COPY_BYTES)
+    return Stats(base, stride, place.slots)
 
 
 @njit
-def step(space, layout, cpu, scratch, phase, amount):
+def step(space, layout, cpu, scratch, phase, amount, token):
     """Phase 0 opens the write section, 1 counts in it, 2 closes it: a reader may see it open."""
     copy = layout.base + cpu * layout.stride
     if phase == 1:
-        add_in_place(space, copy, 8, amount, 0)
+        add_in_place(space, copy, 8, amount, token)
         return 2
-    add_in_place(space, copy + 8, 4, 1, 0)
+    add_in_place(space, copy + 8, 4, 1, token)
     return 1 if phase == 0 else 0
 
 
@@ -73,6 +72,7 @@ def reset(space, layout):
 STATS = add_layout(
     Layout(
         "u64-stats", "u64_stats with a sequence counter", "u64_stats_update_begin", Stats, prepare,
-        step, read, peek_sum, reset, lambda machine, possible: COPY_BYTES * possible, no_error,
+        step, read, peek_sum, reset,
+        lambda machine, possible: Shape(percpu=(COPY_BYTES,)), no_error, interrupts="off",
     )
 )  # fmt: skip

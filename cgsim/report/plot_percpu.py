@@ -30,15 +30,15 @@ def _style(number: int) -> dict[str, Any]:
     }
 
 
-def by_cpus(frame: pd.DataFrame, ylabel: str, xlabel: str = "CPUs") -> Figure:
-    """Mean ns against CPUs, log-log and its linear twin; columns layout, cpus, ns."""
+def by_cpus(frame: pd.DataFrame, ylabel: str, xlabel: str = "CPUs", column: str = "ns") -> Figure:
+    """Means of a column against CPUs, log-log and its linear twin; columns layout, cpus."""
     with styled():
         figure, (left, right) = new_figure(3.8, 2)
-        means = frame.groupby(["layout", "cpus"], sort=False)["ns"].mean().reset_index()
+        means = frame.groupby(["layout", "cpus"], sort=False)[column].mean().reset_index()
         for number, (layout, rows) in enumerate(means.groupby("layout", sort=False)):
             rows = rows.sort_values("cpus")
             for axes in (left, right):
-                axes.plot(rows["cpus"], rows["ns"], label=str(layout), **_style(number))
+                axes.plot(rows["cpus"], rows[column], label=str(layout), **_style(number))
         left.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, title="both axes log")
         right.set(xlabel=xlabel, ylim=(0, None), title="the same, linear")
         _whole_ticks(left, sorted(means["cpus"].unique()))
@@ -53,18 +53,20 @@ def _whole_ticks(axes: Axes, values: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def memory(frame: pd.DataFrame, cgroups: Sequence[int]) -> Figure:
-    """Bytes of one counter against possible CPUs, and of one per cgroup at the most CPUs."""
+def memory(frame: pd.DataFrame) -> Figure:
+    """Bytes of one counter against possible CPUs, and of all cgroups' counters at the most CPUs.
+
+    `frame`: as `cgsim.contention.memory_table`.
+    """
     with styled():
         figure, (left, right) = new_figure(3.8, 2)
-        most = frame["possible"].max()
+        most, one = frame["possible"].max(), frame["cgroups"].min()
         for number, (layout, rows) in enumerate(frame.groupby("layout", sort=False)):
-            rows = rows.sort_values("possible")
-            left.plot(rows["possible"], rows["bytes"], label=str(layout), **_style(number))
-            one = float(rows.loc[rows["possible"] == most, "bytes"].iloc[0])
-            right.plot(
-                cgroups, [one * n / 2**20 for n in cgroups], label=str(layout), **_style(number)
-            )
+            single = rows[rows["cgroups"] == one].sort_values("possible")
+            left.plot(single["possible"], single["bytes"], label=str(layout), **_style(number))
+            many = rows[rows["possible"] == most].sort_values("cgroups")
+            mib = many["total_bytes"] / 2**20
+            right.plot(many["cgroups"], mib, label=str(layout), **_style(number))
         left.set(xscale="log", yscale="log", xlabel="possible CPUs", ylabel="bytes of one counter")
         _whole_ticks(left, sorted(frame["possible"].unique()))
         right.set(
@@ -75,6 +77,38 @@ def memory(frame: pd.DataFrame, cgroups: Sequence[int]) -> Figure:
             *left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
         )
     return figure
+
+
+def skew(frame: pd.DataFrame) -> Figure:
+    """Mean ns against the exponent of the cgroups' popularity; columns layout, zipf, ns."""
+    with styled():
+        figure, (axes,) = new_figure(3.8, 1)
+        means = frame.groupby(["layout", "zipf"], sort=False)["ns"].mean().reset_index()
+        for number, (layout, rows) in enumerate(means.groupby("layout", sort=False)):
+            axes.plot(rows["zipf"], rows["ns"], label=str(layout), **_style(number))
+        axes.set(
+            yscale="log", xlabel="Zipf exponent of the cgroups' popularity", ylabel="ns per update"
+        )
+        axes.legend(frameon=False)
+    return figure
+
+
+def winners(frame: pd.DataFrame) -> list[tuple[str, ...]]:
+    """A row per read share: the cheapest layout and its ns per operation at each number of CPUs.
+
+    Columns layout, cpus, reads (of 1024 operations), ns (per operation). A layout within 10 % of
+    the cheapest one is named with it.
+    """
+    means = frame.groupby(["reads", "cpus", "layout"], sort=False)["ns"].mean()
+    rows = []
+    for reads in dict.fromkeys(frame["reads"]):
+        cells = [f"{reads / 1024:.2%}"]
+        for cpus in dict.fromkeys(frame["cpus"]):
+            costs = means[reads, cpus].sort_values()
+            level = costs[costs <= 1.1 * costs.iloc[0]]
+            cells.append(f"{', '.join(level.index)}: {costs.iloc[0]:.3g} ns")
+        rows.append(tuple(cells))
+    return rows
 
 
 def lines_and_sets(rows: Sequence[tuple[str, int, int]], cpus: int, sets: int) -> Figure:
@@ -106,9 +140,9 @@ def used_sets(base: int, stride: int, cpus: int, sets: int) -> int:
     return len(set((base + stride * np.arange(cpus)) // _LINE_BYTES % sets))
 
 
-def alt(frame: pd.DataFrame, what: str) -> str:
+def alt(frame: pd.DataFrame, what: str, column: str = "ns") -> str:
     """The figure in words: every layout at the fewest and the most CPUs."""
-    means = frame.groupby(["layout", "cpus"], sort=False)["ns"].mean()
+    means = frame.groupby(["layout", "cpus"], sort=False)[column].mean()
     few, most = frame["cpus"].min(), frame["cpus"].max()
     parts = [
         f"{layout} {means[layout, few]:.3g} ns at {few} and {means[layout, most]:.3g} ns at {most}"
@@ -126,3 +160,27 @@ def winner_sentence(frame: pd.DataFrame) -> str:
         f"{means.iloc[-1]:.3g} ns with {means.index[-1]}, "
         f"{means.iloc[-1] / means.iloc[0]:.0f} times as much."
     )
+
+
+def read_sentence(frame: pd.DataFrame, column: str, what: str) -> str:
+    """What something costs at the most CPUs with the cheapest and the dearest layout."""
+    most = frame["cpus"].max()
+    means = frame[frame["cpus"] == most].groupby("layout")[column].mean().sort_values()
+    return (
+        f"With {most} copies {what} takes {means.iloc[0]:.3g} ns with {means.index[0]} and "
+        f"{means.iloc[-1]:.3g} ns with {means.index[-1]}."
+    )
+
+
+def lost_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
+    """A row per layout: ns per update, moves, interrupts, updates lost, in percent too."""
+    return [
+        (
+            str(row["layout"]),
+            f"{row['ns']:.3g}",
+            f"{row['moves']}",
+            f"{row['interrupts']}",
+            f"{row['lost']} ({row['lost'] / row['updates']:.1%})",
+        )
+        for _, row in frame.iterrows()
+    ]

@@ -86,3 +86,12 @@ def draw(table, seed, stream, index):
     where = random_unit(seed, stream, index) * table.keep.size
     column = int(where)
     return column if where - column < table.keep[column] else table.other[column]
+
+
+@njit
+def draw_many(table, seed, stream, count):
+    """Outcomes of draws 0 .. count - 1: int64[count]."""
+    outcomes = np.empty(count, dtype=np.int64)
+    for i in range(count):
+        outcomes[i] = draw(table, seed, stream, i)
+    return outcomes
