@@ -283,7 +283,7 @@ def _replay(
 
     plan = Plan(levels, cpus, last_level, traffic)
     options = replace(options or Options(), threads=threads)
-    kernel = options.kernel or choose_kernel(plan, writes is not None, options.vector)
+    kernel = options.kernel or choose_kernel(plan, writes is not None)
     _compile(kernel, levels, cpus, bool(pages))
     begin = time.perf_counter()
     counts = run(cut.address, cut.cpu, writes, plan, replace(options, kernel=kernel))

@@ -13,9 +13,9 @@ from cgsim.core import replay_coherent as coherent
 from cgsim.core import replay_general as general
 from cgsim.core import replay_partition as partition
 from cgsim.core import replay_reads as reads
-from cgsim.core.jit import JIT_DISABLED
 from cgsim.core.lru_row import lanes_for
 from cgsim.core.lru_scalar import EMPTY
+from cgsim.core.memory import reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ MAX_LINE = EMPTY - 1
 MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
 MIN_CHUNK_LINES = 1024
 CHUNK_SLOTS = 1 << 18
+CHUNK = 1 << 21  # accesses, as few as let a shard's rows be used often enough
 POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
 
 COUNT_COLUMNS = (
@@ -66,6 +67,7 @@ class Options:
     kernel: str | None = None
     vector: bool = True
     shards: int | None = None
+    chunk: int = CHUNK
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,14 @@ class _OutsideWindowError(Exception):
     """The lines do not fit the numbers that a kernel can hold."""
 
 
-def choose_kernel(plan: Plan, writes: bool, vector: bool = True) -> str:
+def choose_kernel(plan: Plan, writes: bool) -> str:
     """The fastest kernel that covers a plan: "reads", "coherent" or "general"."""
     if plan.policy != "nine" or (plan.traffic and writes):
         return "general"
     if plan.cpus == 1 and not writes:
         return "reads"
     private, shared = _split(plan)
-    fits = all(level.ways <= 32 for level in plan.levels)
-    if vector and not JIT_DISABLED and fits and 1 <= private <= 2 and shared <= 1:
-        return "coherent"
-    return "general"
+    return "coherent" if 1 <= private <= 2 and shared <= 1 else "general"
 
 
 def run(
@@ -107,24 +106,28 @@ def run(
     address : uint64[n] byte addresses    cpu : uint16[n], None: CPU 0
     write : uint8[n], not 0 where the access writes, None: all read
     """
-    kernel = options.kernel or choose_kernel(plan, write is not None, options.vector)
+    kernel = options.kernel or choose_kernel(plan, write is not None)
     address = np.ascontiguousarray(address)
+    cpu = None if cpu is None else np.ascontiguousarray(cpu)
+    write = None if write is None else np.ascontiguousarray(write)
     if kernel == "reads":
         misses = run_reads(address, plan.levels, LINE_BITS, options)
         levels = np.zeros((len(plan.levels), len(COUNT_COLUMNS)), np.int64)
         levels[:, 1] = misses
         levels[:, 0] = np.concatenate([[len(address)], misses[:-1]]) - misses
         return Counts(levels)
-    cpu = np.zeros(1, np.uint16) if cpu is None else cpu
-    write = np.zeros(1, np.uint8) if write is None else write
-    replay_shards = _coherent_shards if kernel == "coherent" else _general_shards
+    nobody, nothing = np.zeros(1, np.uint16), np.zeros(1, np.uint8)
     try:
-        shards = _partition(address, cpu, write, plan, options)
+        if kernel == "coherent":
+            return _coherent(address, cpu, write, plan, options)
+    except _OutsideWindowError:
+        pass
+    cpu = nobody if cpu is None else cpu
+    write = nothing if write is None else write
+    try:
+        return _general_shards(_partition(address, cpu, write, plan, options), plan, options)
     except _OutsideWindowError:
         return _general_by_number(address, cpu, write, plan, options)
-    if kernel == "coherent" and not shards.directory_fits(plan.cpus):
-        replay_shards = _general_shards
-    return replay_shards(shards, plan, options)
 
 
 def run_reads(
@@ -228,9 +231,6 @@ class _Shards:
     def directory_words(self, cpus: int) -> int:
         return (self.highest - self.lowest + 1) * _words(cpus)
 
-    def directory_fits(self, cpus: int) -> bool:
-        return self.directory_words(cpus) <= MAX_DIRECTORY_WORDS
-
 
 def _partition(
     address: NDArray[np.uint64],
@@ -319,58 +319,158 @@ def _compacted(address: NDArray[np.uint64], multiple: int) -> NDArray[np.uint64]
     return out
 
 
-def _coherent_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:
-    """Replay the shards with `replay_coherent`."""
+def _coherent(
+    address: NDArray[np.uint64],
+    cpu: NDArray[np.uint16] | None,
+    write: NDArray[np.uint8] | None,
+    plan: Plan,
+    options: Options,
+) -> Counts:
+    """Replay with `replay_coherent`; raises _OutsideWindowError if no line numbers fit.
+
+    A chunk of the trace at a time is scattered into shards, a piece of it by each host thread, and
+    then replayed shard by shard; so the scattered accesses stay in the host's caches.
+    """
+    common = math.gcd(*(level.sets for level in plan.levels))
+    shards = min(common & -common, options.shards or MAX_SHARDS)
+    shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
+    words = 0 if plan.cpus <= coherent.NARROW_CPUS else _words(plan.cpus)
+    entry_bytes = 8 * words or 2
+    address, first, lowest, highest = _numbered(address, plan, options, entry_bytes)
+    if (highest // shards + 1) << cpu_bits > EMPTY:
+        raise _OutsideWindowError
+    lowest //= shards
+    directory_bytes = -(-(highest // shards - lowest + 1) * entry_bytes // 64) * 64
+    entries = np.zeros(shards * directory_bytes + 64, np.uint8)
+
     private, shared = _split(plan)
-    words = _words(plan.cpus)
-    size = shards.directory_words(plan.cpus)
-    out = np.zeros((shards.number, coherent.COUNTERS), np.int64)
-    absent = np.array([1, 0, 0, 8, 0, 0], np.int64)
     at = [0, 1][:private] + [2] * shared
-    instances = [plan.cpus] * private + [1] * shared
-    local = threading.local()
-
-    def one(shard: int) -> None:
-        if not hasattr(local, "tags"):
-            levels = [_divided(level, shards.number) for level in plan.levels]
-            spare = coherent.SPARE_PAIRS * 2 * coherent.SPARE_BYTES
-            local.tags, starts, widths = _rows(levels, instances, True, spare)
-            local.geometry = np.tile(absent, (3, 1))
-            for place, level, start, lanes in zip(at, levels, starts, widths, strict=True):
-                row = level.sets, _mask(level.sets), level.ways - 1, lanes, 1, start
-                local.geometry[place] = row
-            local.directory = np.empty(size, np.int64)
-            fixed = widths == [8, 8, 16] and words == 1
-            local.usual = 1 if fixed and (local.geometry[:, 1] >= 0).all() else None
-        coherent.replay_coherent(
-            shards.records,
-            shards.starts[shard],
-            shards.starts[shard + 1],
-            plan.cpus,
-            words,
-            shards.lowest,
-            local.geometry,
-            local.tags,
-            local.directory,
-            out[shard],
-            local.usual,
+    instances = [1 << cpu_bits] * private + [1] * shared
+    rows, starts, widths = _rows(plan.levels, instances, options.vector)
+    rows[:] = EMPTY
+    geometry = np.tile(np.array([1, 0, 0, 8, 32, 0, 0, 0], np.int64), (3, 1))
+    for place, level, start, lanes, count in zip(
+        at, plan.levels, starts, widths, instances, strict=True
+    ):
+        sets = level.sets // shards
+        keys = sets * count - 1 if _mask(sets) >= 0 else -1
+        stride = 4 * (lanes or level.ways)
+        geometry[place] = (
+            sets,
+            keys,
+            level.ways - 1,
+            lanes,
+            stride,
+            1,
+            start,
+            sets * count * stride,
         )
+    usual = 1 if widths == [8, 8, 16] and (geometry[:, coherent.KEYS] >= 0).all() else None
 
-    _on_threads(one, shards.number, options.threads)
-    total = out.sum(axis=0)
+    threads = options.threads
+    chunk = min(options.chunk, max(len(address), 1))
+    room = -(-chunk // threads)
+    turns = min(2, threads)
+    memory = reserve(4 * room * turns * threads * shards)
+    begins = memory.ctypes.data + 4 * room * np.arange(turns * threads * shards)
+    begins = begins.reshape(turns, threads, shards)
+    ends = np.empty_like(begins)
+    chunks = range(0, len(address), chunk)
+    left = [iter(range(shards)) for _ in chunks]
+    lock = threading.Lock()
+    barrier = threading.Barrier(threads)
+
+    def one(thread: int) -> NDArray[np.int64]:
+        out = np.zeros(coherent.COUNTERS, np.int64)
+        for number, start in enumerate(chunks):
+            turn = number % turns
+            length = min(chunk, len(address) - start)
+            begin, end = _slice(length, thread, threads)
+            ends[turn, thread] = begins[turn, thread]
+            partition.scatter_near(
+                address.ctypes.data,
+                0 if cpu is None else cpu.ctypes.data,
+                0 if write is None else write.ctypes.data,
+                start + begin,
+                start + end,
+                first,
+                shard_bits,
+                cpu_bits,
+                ends[turn, thread].ctypes.data,
+            )
+            barrier.wait()
+            while True:
+                with lock:
+                    shard = next(left[number], None)
+                if shard is None:
+                    break
+                coherent.replay_coherent(
+                    shard,
+                    shards,
+                    threads,
+                    begins[turn].ctypes.data,
+                    ends[turn].ctypes.data,
+                    cpu_bits,
+                    words,
+                    lowest,
+                    _aligned(entries, 64),
+                    directory_bytes,
+                    geometry,
+                    out,
+                    usual,
+                )
+        return out
+
+    total = np.sum(_on_threads(one, threads, threads), axis=0)
+    for shard in range(shards):
+        coherent.flush_coherent(shard, plan.cpus, cpu_bits, geometry, total)
     c = coherent
     misses = [total[c.MISSES_1], total[c.MISSES_2], total[c.MISSES_SHARED]]
     gone = [total[c.INVALIDATED_1], total[c.INVALIDATED_2], 0]
     dirty = [total[c.DIRTY_VICTIMS_1], total[c.DIRTY_VICTIMS_2], total[c.DIRTY_VICTIMS_SHARED]]
     levels = np.zeros((len(plan.levels), len(COUNT_COLUMNS)), np.int64)
-    looked_up = len(shards.records)
-    for level, place in enumerate(at):
+    looked_up = len(address)
+    for number, place in enumerate(at):
         missed = misses[place]
-        levels[level, :5] = looked_up - missed, missed, gone[place], 0, dirty[place]
+        levels[number, :5] = looked_up - missed, missed, gone[place], 0, dirty[place]
         looked_up = missed
     return Counts(
         levels, int(total[c.WRITEBACKS]), int(total[c.DOWNGRADES]), int(total[c.UPGRADES])
     )
+
+
+def _aligned(memory: NDArray[Any], to: int) -> int:
+    """The first address of a buffer that is a multiple of `to` bytes."""
+    return -(-memory.ctypes.data // to) * to
+
+
+def _numbered(
+    address: NDArray[np.uint64], plan: Plan, options: Options, entry_bytes: int
+) -> tuple[NDArray[np.uint64], int, int, int]:
+    """Addresses and the line to be numbered 0; then the lowest and the highest number.
+
+    entry_bytes : of the directory, for each line; far addresses are brought together if it would
+                  not fit, or numbers would not. Raises _OutsideWindowError if that does not help.
+    """
+    multiple = math.lcm(*(level.sets for level in plan.levels))
+    for near in (False, True):
+        if near:
+            address = _compacted(address, multiple)
+        lowest, highest = _line_range(address, options.threads)
+        first = lowest // multiple * multiple
+        fits = (highest - lowest + 1) * entry_bytes <= 8 * MAX_DIRECTORY_WORDS
+        if highest - first < MAX_LINE and fits:
+            return address, first, lowest - first, highest - first
+    raise _OutsideWindowError
+
+
+def _line_range(address: NDArray[np.uint64], threads: int) -> tuple[int, int]:
+    """The lowest and the highest line."""
+    if not len(address):
+        return 0, 0
+    parts = np.array_split(address, min(threads, len(address)))
+    ends = _on_threads(lambda part: partition.line_range(parts[part]), len(parts), threads)
+    return min(int(low) for low, _ in ends), max(int(high) for _, high in ends)
 
 
 def _general_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:

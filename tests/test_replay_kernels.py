@@ -41,7 +41,7 @@ def plans(draw: st.DrawFn, plain: bool = False) -> Plan:
     sharing = 1
     for n in range(number):
         sets = unit * draw(st.sampled_from([1, 2, 3, 4]))
-        ways = draw(st.sampled_from([1, 2, 3, 7, 8, 9, 16, 20, 32, *([] if plain else [33])]))
+        ways = draw(st.sampled_from([1, 2, 3, 7, 8, 9, 16, 20, 32, 33]))
         if plain:
             sharing = cpus if n == number - 1 and n > 0 else 1
         else:
@@ -92,17 +92,18 @@ def test_general_kernel(data: st.DataObject) -> None:
     assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
 
 
-@pytest.mark.skipif(JIT_DISABLED, reason="has no twin but the general kernel")
 @settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_coherent_kernel(data: st.DataObject) -> None:
-    """Private levels and a shared one."""
+    """Private levels and a shared one; chunks that are shorter than the trace."""
     plan = data.draw(plans(plain=True))
     trace = data.draw(traces(plan.cpus))
     options = Options(
-        threads=data.draw(st.sampled_from([1, 2])),
+        threads=data.draw(st.sampled_from([1, 2, 5])),
         kernel="coherent",
+        vector=data.draw(st.booleans()),
         shards=data.draw(st.sampled_from([1, 8, None])),
+        chunk=data.draw(st.sampled_from([17, 1 << 20])),
     )
     assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
 
@@ -165,7 +166,6 @@ def test_choice_of_kernel() -> None:
     reads = Plan(tuple(replace(x, cpus_per_instance=1) for x in three), 1, "nine", True)
     assert choose_kernel(reads, writes=False) == "reads"
     assert choose_kernel(reads, writes=True) == "general"
-    fast = "general" if JIT_DISABLED else "coherent"
-    assert choose_kernel(Plan(three, 8, "nine", False), writes=True) == fast
+    assert choose_kernel(Plan(three, 8, "nine", False), writes=True) == "coherent"
     assert choose_kernel(Plan(three, 16, "nine", False), writes=True) == "general"
     assert choose_kernel(Plan(three, 8, "inclusive", False), writes=True) == "general"

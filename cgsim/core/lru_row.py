@@ -2,6 +2,7 @@
 
 from cgsim.core import lru_scalar
 from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.lru_scalar import DIRTY
 from cgsim.core.lru_vector import mark_vector, remove_vector, touch_dirty_vector
 
 _mark_scalar = lru_scalar.mark
@@ -18,31 +19,32 @@ def lanes_for(ways, vector=True):
     return 0
 
 
-@njit
-def touch_dirty(lanes, row, line, last, dirty):
+@njit(forceinline=True)
+def touch_dirty(lanes, row, word, last):
     """See `lru_scalar.touch_dirty`."""
     if lanes != 0:
-        return touch_dirty_vector(lanes, row, line, last, dirty)
-    return _touch_dirty_scalar(row, line, last, dirty)
+        return touch_dirty_vector(lanes, row, word, last)
+    return _touch_dirty_scalar(row, word, last)
 
 
-@njit
+@njit(forceinline=True)
 def remove(lanes, row, line, last):
     """See `lru_scalar.remove`."""
     return remove_vector(lanes, row, line, last) if lanes != 0 else _remove_scalar(row, line, last)
 
 
-@njit
+@njit(forceinline=True)
 def stain(lanes, row, line, last):
     """Mark the copy of `line` in a row dirty; 1 if there is one."""
+    word = line | DIRTY
     if lanes != 0:
-        return mark_vector(lanes, row, line, last, 1) & 1
-    return _mark_scalar(row, line, last, 1) & 1
+        return mark_vector(lanes, row, word, last) & 1
+    return _mark_scalar(row, word, last) & 1
 
 
-@njit
+@njit(forceinline=True)
 def clean(lanes, row, line, last):
     """Mark the copy of `line` in a row clean; 1 if there was a dirty one."""
     if lanes != 0:
-        return mark_vector(lanes, row, line, last, 0) >> 1
-    return _mark_scalar(row, line, last, 0) >> 1
+        return mark_vector(lanes, row, line, last) >> 1
+    return _mark_scalar(row, line, last) >> 1

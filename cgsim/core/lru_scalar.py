@@ -6,8 +6,8 @@ filled ones.
 
 row    : int64   raw address of the row's first entry
 line   : int64   0 <= line < 2**31 - 1
+word   : int64   an entry: the line, and DIRTY or not; bits from 32 on are ignored
 last   : int64   ways - 1
-dirty  : int64   0 or 1
 """
 
 from cgsim.core.jit import njit
@@ -38,9 +38,9 @@ def touch(row, line, last):
 
 
 @njit
-def touch_dirty(row, line, last, dirty):
-    """As `touch`; the entry stays dirty if it was, and becomes so if `dirty`."""
-    stain = DIRTY if dirty != 0 else 0
+def touch_dirty(row, word, last):
+    """As `touch`; the entry becomes dirty if `word` is, and stays so if it was."""
+    line, stain = word & LINE, word & DIRTY
     previous = peek_u32(row)
     if previous & LINE == line:
         poke_u32(row, previous | stain)
@@ -79,11 +79,11 @@ def remove(row, line, last):
 
 
 @njit
-def mark(row, line, last, dirty):
-    """Make the entry of `line` dirty or clean where it stands; returns what `remove` would."""
-    way = find(row, line, last)
+def mark(row, word, last):
+    """Make the entry of the line of `word` `word` where it stands; returns what `remove` would."""
+    way = find(row, word & LINE, last)
     if way < 0:
         return 0
     before = peek_u32(row + 4 * way)
-    poke_u32(row + 4 * way, line | DIRTY if dirty != 0 else line)
+    poke_u32(row + 4 * way, word & (LINE | DIRTY))
     return 3 if before >= DIRTY else 1

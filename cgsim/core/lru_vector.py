@@ -6,9 +6,9 @@ and beyond the number of ways stay EMPTY. The compare yields a bit mask m of the
 lane 0 the line. All of it is generic LLVM IR (icmp, shufflevector, select, bitcast), so LLVM lowers
 it to whatever vectors the host has. `lru_scalar` is the same in plain loops.
 
-Arguments are int64: `row` is the raw address of lane 0 (aligned to the row's size), `line` less
-than 2**31 - 1, `last` = ways - 1, `dirty` 0 or 1. The functions that take `lanes` choose among 8,
-16 and 32 at run time, and treat anything else as 32.
+Arguments are int64: `row` is the raw address of lane 0 (aligned to the row's size), `line` and
+`word` as in `lru_scalar`, `last` = ways - 1. The functions that take `lanes` choose among 8, 16 and
+32 at run time, and treat anything else as 32.
 """
 
 from llvmlite import ir
@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from cgsim.core.jit import JIT_DISABLED
-from cgsim.core.lru_scalar import DIRTY, EMPTY, mark, remove, touch, touch_dirty
+from cgsim.core.lru_scalar import EMPTY, LINE, mark, remove, touch, touch_dirty
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
@@ -34,11 +34,16 @@ class _Row:
         self.value = builder.load(builder.inttoptr(address, self.vector.as_pointer()))
         self.value.align = 4 * lanes
 
+    def first(self, word):
+        """`word` in lane 0, anything in the others."""
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        return self.builder.insert_element(undefined, word, ir.Constant(I32, 0))
+
     def splat(self, word):
         """`word` in every lane."""
         undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, word, ir.Constant(I32, 0))
-        return self.builder.shuffle_vector(first, undefined, self.constant([0] * self.lanes))
+        zeros = self.constant([0] * self.lanes)
+        return self.builder.shuffle_vector(self.first(word), undefined, zeros)
 
     def constant(self, words):
         return ir.Constant(self.vector, words)
@@ -72,23 +77,30 @@ class _Row:
     def store(self, mask, moved):
         """Write the row with `moved` in the lanes of `mask`.
 
-        The whole row is stored, from which the next access to the set can be forwarded at once. To
-        LLVM the address comes out of an empty piece of assembly, lest it turn the blend and the
-        store into a masked store, which forwards nothing (half the speed on Intel).
+        The whole row is stored, from which the next access to the set can be forwarded at once. The
+        address is opaque lest LLVM turn the blend and the store into a masked store, which forwards
+        nothing (half the speed on Intel).
         """
         b = self.builder
         chosen = b.bitcast(mask, ir.VectorType(ir.IntType(1), self.lanes))
         blended = b.select(chosen, moved, self.value)
-        address = b.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [self.address], False)
-        stored = b.store(blended, b.inttoptr(address, self.vector.as_pointer()))
+        stored = b.store(blended, b.inttoptr(_opaque(b, self.address), self.vector.as_pointer()))
         stored.align = 4 * self.lanes
 
-    def match(self, line):
-        """The line as a clean and a dirty entry, and the masks of the lanes that hold either."""
+    def match(self, word):
+        """The masks of the lanes that hold the line of `word`, and of the dirty ones among them."""
         b = self.builder
-        clean = b.trunc(line, I32)
-        stained = b.or_(clean, ir.Constant(I32, DIRTY))
-        return clean, stained, self.equal(self.splat(clean)), self.equal(self.splat(stained))
+        differ = b.xor(self.value, self.splat(word))
+        lines = b.and_(differ, self.constant([LINE] * self.lanes))
+        zero = self.constant([0] * self.lanes)
+        match = b.bitcast(b.icmp_unsigned("==", lines, zero), self.bits)
+        dirty = b.bitcast(b.icmp_signed("<", self.value, zero), self.bits)
+        return match, b.and_(match, dirty)
+
+
+def _opaque(builder, value):
+    """The int64 `value`, of which LLVM knows nothing any more: it comes out of empty assembly."""
+    return builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [value], False)
 
 
 def _resize(builder, value, to):
@@ -104,33 +116,31 @@ def _touch_code(builder, lanes, address, line, last):
     return builder.zext(row.any(match), I64)
 
 
-def _touch_dirty_code(builder, lanes, address, line, last, dirty):
+def _touch_dirty_code(builder, lanes, address, word, last):
     row = _Row(builder, lanes, address)
-    clean, stained, match_clean, match_stained = row.match(line)
-    match = builder.or_(match_clean, match_stained)
-    written = builder.icmp_unsigned("!=", dirty, ir.Constant(I64, 0))
-    stain = builder.or_(row.any(match_stained), written)
-    front = row.splat(builder.select(stain, stained, clean))
+    word = builder.trunc(word, I32)
+    match, dirty = row.match(word)
+    stain = builder.shl(builder.zext(row.any(dirty), I32), ir.Constant(I32, 31))
+    front = row.first(builder.or_(word, stain))
     row.store(row.up_to(match, last), row.shifted_right(front))
+    # Callers compute with the result; LLVM would rather branch on it, which mispredicts.
     return builder.zext(row.any(match), I64)
 
 
 def _remove_code(builder, lanes, address, line, last):
     row = _Row(builder, lanes, address)
-    _, _, match_clean, match_stained = row.match(line)
-    match = builder.or_(match_clean, match_stained)
+    match, dirty = row.match(builder.trunc(line, I32))
     row.store(builder.sub(ir.Constant(row.bits, 0), match), row.shifted_left())
-    was_dirty = builder.shl(builder.zext(row.any(match_stained), I64), ir.Constant(I64, 1))
+    was_dirty = builder.shl(builder.zext(row.any(dirty), I64), ir.Constant(I64, 1))
     return builder.or_(builder.zext(row.any(match), I64), was_dirty)
 
 
-def _mark_code(builder, lanes, address, line, last, dirty):
+def _mark_code(builder, lanes, address, word, last):
     row = _Row(builder, lanes, address)
-    clean, stained, match_clean, match_stained = row.match(line)
-    match = builder.or_(match_clean, match_stained)
-    written = builder.icmp_unsigned("!=", dirty, ir.Constant(I64, 0))
-    row.store(match, row.splat(builder.select(written, stained, clean)))
-    was_dirty = builder.shl(builder.zext(row.any(match_stained), I64), ir.Constant(I64, 1))
+    word = builder.trunc(word, I32)
+    match, dirty = row.match(word)
+    row.store(match, row.splat(word))
+    was_dirty = builder.shl(builder.zext(row.any(dirty), I64), ir.Constant(I64, 1))
     return builder.or_(builder.zext(row.any(match), I64), was_dirty)
 
 
@@ -172,17 +182,17 @@ touch_8, touch_16, touch_32 = (_fixed(_touch_code, lanes, touch) for lanes in (8
 
 if JIT_DISABLED:
 
-    def touch_dirty_vector(lanes, row, line, last, dirty):
+    def touch_dirty_vector(lanes, row, word, last):
         """See `lru_scalar.touch_dirty`."""
-        return touch_dirty(row, line, last, dirty)
+        return touch_dirty(row, word, last)
 
     def remove_vector(lanes, row, line, last):
         """See `lru_scalar.remove`."""
         return remove(row, line, last)
 
-    def mark_vector(lanes, row, line, last, dirty):
+    def mark_vector(lanes, row, word, last):
         """See `lru_scalar.mark`."""
-        return mark(row, line, last, dirty)
+        return mark(row, word, last)
 
     def prefetch(address):
         """Ask the host for the line at a raw address; no effect on values."""
@@ -195,13 +205,13 @@ if JIT_DISABLED:
 else:
 
     @intrinsic
-    def touch_dirty_vector(typingctx, lanes, row, line, last, dirty):
+    def touch_dirty_vector(typingctx, lanes, row, word, last):
         """See `lru_scalar.touch_dirty`."""
 
         def codegen(context, builder, signature, arguments):
             return _by_lanes(builder, _touch_dirty_code, arguments[0], arguments[1:])
 
-        return types.int64(*[types.int64] * 5), codegen
+        return types.int64(*[types.int64] * 4), codegen
 
     @intrinsic
     def remove_vector(typingctx, lanes, row, line, last):
@@ -213,13 +223,13 @@ else:
         return types.int64(*[types.int64] * 4), codegen
 
     @intrinsic
-    def mark_vector(typingctx, lanes, row, line, last, dirty):
+    def mark_vector(typingctx, lanes, row, word, last):
         """See `lru_scalar.mark`."""
 
         def codegen(context, builder, signature, arguments):
             return _by_lanes(builder, _mark_code, arguments[0], arguments[1:])
 
-        return types.int64(*[types.int64] * 5), codegen
+        return types.int64(*[types.int64] * 4), codegen
 
     @intrinsic
     def prefetch(typingctx, address):

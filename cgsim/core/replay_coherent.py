@@ -4,20 +4,30 @@ Non-inclusive fills, write-invalidate, write-back, write-allocate; what is count
 `cgsim.replay`. `replay_general` does the same and more, more slowly.
 
 A write must find the other CPUs' copies. A directory holds, for each line, a bit for each CPU that
-may hold a copy (copies leave silently, so the bits are a superset), and one bit that says that the
-line was written and since then only accessed by the one CPU in the directory, so that its copies
-may be dirty.
+may hold a copy (copies leave silently, so the bits are a superset), and a top bit that says that
+the line was written and since then only accessed by the one CPU in the directory, so that its
+copies may be dirty.
+
+A line's sets and its state depend on nothing but the accesses to lines of the same sets. So the
+lines are split into shards by bits that the sets of all levels have in common: one shard's rows
+stay in the host's own caches, and several threads can take a shard each.
 """
 
 import numpy as np
 
 from cgsim.core.jit import njit
-from cgsim.core.lru_row import clean, stain
-from cgsim.core.lru_scalar import DIRTY, EMPTY, LINE
-from cgsim.core.lru_vector import lowest_bit, remove_vector, touch_dirty_vector
-from cgsim.core.raw import peek_i64, peek_u32, poke_i64
+from cgsim.core.lru_row import clean, remove, stain, touch_dirty
+from cgsim.core.lru_scalar import DIRTY, LINE
+from cgsim.core.lru_vector import lowest_bit
+from cgsim.core.raw import peek_i64, peek_u16, peek_u32, poke_i64, poke_u16
 
-SETS, MASK, LAST, LANES, PRESENT, ROWS = range(6)
+SETS, KEYS, LAST, LANES, STRIDE, PRESENT, ROWS, SHARD_BYTES, COLUMNS = range(9)
+"""Columns of the geometry: SETS of a shard; KEYS, the mask of a row's number in the bits of an
+access (of its line in the shared level), -1 if SETS is no power of two; LAST, ways - 1; LANES, see
+`lru_row`, and STRIDE, the bytes of a row; ROWS, the address of the first row of shard 0, and
+SHARD_BYTES from there to that of the next. Rows are [set, CPU] in private levels, for 2**cpu_bits
+CPUs, and [set] in the shared one."""
+
 (
     MISSES_1,
     MISSES_2,
@@ -33,198 +43,287 @@ SETS, MASK, LAST, LANES, PRESENT, ROWS = range(6)
     COUNTERS,
 ) = range(12)
 
-SPARE_PAIRS, SPARE_BYTES = 16, 128
-"""Pairs of rows at the end of `tags` for the touches that a hit makes pointless: one for level 2,
-one for the shared level, in turn, so that these touches do not wait for each other."""
-
-LINE_MASK = (1 << 32) - 1
+NARROW_CPUS = 15
+NARROW_HOLDERS, NARROW_MODIFIED = 0x7FFF, 0x8000
 MODIFIED = -(1 << 63)
+
+FIELD_BITS = 32
+FIELD = (1 << FIELD_BITS) - 1
+"""Two counters are summed in one integer."""
 
 
 @njit(error_model="numpy")
 def replay_coherent(
-    records, start, stop, cpus, words, lowest, geometry, tags, directory, out, usual
+    shard,
+    shards,
+    pieces,
+    starts,
+    ends,
+    cpu_bits,
+    words,
+    lowest,
+    directory,
+    directory_bytes,
+    geometry,
+    out,
+    usual,
 ):
-    """Replay one shard, records[start:stop], from empty caches, and flush them at the end.
+    """Run the accesses of one shard that some part of a trace holds through the caches.
 
-    records   : int64[n]      see `replay_partition.scatter`; lines are at most 2**31 - 2
-    words     : int64         uint64 words for one line of the directory: cpus // 64 + 1
-    lowest    : int64         the line of the directory's first entry
-    geometry  : int64[3, 6]   level 1, level 2, shared level: SETS, MASK (SETS - 1, or -1 if
-                              SETS is no power of two), LAST (ways - 1), LANES (8, 16 or 32),
-                              PRESENT, ROWS (address of the first row; rows are [set, CPU] in
-                              private levels, [set] in the shared one)
-    tags      : uint32        all rows, level 1 first, then the spare rows; overwritten
-    directory : int64         words for each line; overwritten
-    out       : int64[COUNTERS]  overwritten
-    usual     : int64 or None  not None: the lanes are 8, 8 and 16, all sets powers of two, all
-                              levels present, words is 1; these are constants then, and half of
-                              the instructions go away
+    pieces     : int64         the part of the trace was scattered in as many pieces
+    starts     : int64         address of int64[pieces, shards]: where the accesses begin, see
+                               `replay_partition.scatter_near`
+    ends       : int64         address of int64[pieces, shards]: where they end
+    cpu_bits   : int64         the least with 2**cpu_bits >= the number of CPUs
+    words      : int64         uint64 words for one line of the directory: CPUs // 64 + 1; 0: one
+                               uint16, for up to NARROW_CPUS
+    lowest     : int64         the line of the directory's first entry
+    directory  : int64         address of the entries of shard 0, 0 at the start, overwritten
+    directory_bytes : int64    from the entries of a shard to those of the next
+    geometry   : int64[3, COLUMNS]   level 1, level 2, shared level; the rows are EMPTY at the start
+    out        : int64[COUNTERS]  added to
+    usual      : int64 or None  not None: the lanes are 8, 8 and 16, all sets powers of two, all
+                              levels present; these are constants then, and half of the
+                              instructions go away
     """
-    tags[:] = EMPTY
-    directory[:] = 0
-    sets_1, mask_1, last_1 = geometry[0, SETS], geometry[0, MASK], geometry[0, LAST]
-    sets_2, mask_2, last_2 = geometry[1, SETS], geometry[1, MASK], geometry[1, LAST]
-    sets_3, mask_3, last_3 = geometry[2, SETS], geometry[2, MASK], geometry[2, LAST]
+    for piece in range(pieces):
+        place = 8 * (piece * shards + shard)
+        start, stop = peek_i64(starts + place), peek_i64(ends + place)
+        entries = directory + shard * directory_bytes
+        if words == 0:
+            _run(shard, start, stop, cpu_bits, None, entries, lowest, geometry, out, usual)
+        else:
+            _run(shard, start, stop, cpu_bits, words, entries, lowest, geometry, out, usual)
+
+
+@njit(error_model="numpy")
+def _run(shard, start, stop, cpu_bits, words, entries, lowest, geometry, out, usual):
+    """Run the accesses at addresses start..stop; see `replay_coherent`.
+
+    words : None stands for 0, and is known to the compiler
+    """
+    sets_1, keys_1, last_1 = geometry[0, SETS], geometry[0, KEYS], geometry[0, LAST]
+    sets_2, keys_2, last_2 = geometry[1, SETS], geometry[1, KEYS], geometry[1, LAST]
+    sets_3, keys_3, last_3 = geometry[2, SETS], geometry[2, KEYS], geometry[2, LAST]
     if usual is None:
         lanes_1, lanes_2, lanes_3 = geometry[0, LANES], geometry[1, LANES], geometry[2, LANES]
-        has_2, has_3, fixed = geometry[1, PRESENT], geometry[2, PRESENT], 0
+        stride_1, stride_2, stride_3 = geometry[0, STRIDE], geometry[1, STRIDE], geometry[2, STRIDE]
+        has_2, has_3 = geometry[1, PRESENT], geometry[2, PRESENT]
     else:
-        lanes_1, lanes_2, lanes_3, has_2, has_3, words, fixed = 8, 8, 16, 1, 1, 1, 1
-    stride_1, stride_2, stride_3 = 4 * lanes_1, 4 * lanes_2, 4 * lanes_3
-    rows_1, rows_2, rows_3 = geometry[0, ROWS], geometry[1, ROWS], geometry[2, ROWS]
+        lanes_1, lanes_2, lanes_3 = 8, 8, 16
+        stride_1, stride_2, stride_3 = 32, 32, 64
+        has_2 = has_3 = 1
+    rows_1 = geometry[0, ROWS] + shard * geometry[0, SHARD_BYTES]
+    rows_2 = geometry[1, ROWS] + shard * geometry[1, SHARD_BYTES]
+    rows_3 = geometry[2, ROWS] + shard * geometry[2, SHARD_BYTES]
+    cpu_mask = (1 << cpu_bits) - 1
     misses_1 = misses_2 = misses_3 = 0
-    invalidated_1 = invalidated_2 = 0
     victims_1 = victims_2 = victims_3 = 0
-    writebacks = downgrades = upgrades = 0
-    entries = directory.ctypes.data
-    spares = geometry[0, ROWS] + 4 * (tags.size) - SPARE_PAIRS * 2 * SPARE_BYTES
+    writebacks = downgrades = upgrades = invalidated = 0
 
-    for i in range(start, stop):
-        record = records[i]
-        line = record & LINE_MASK
-        write = record >> 32 & 1
-        cpu = record >> 33
-        entry = entries + (line - lowest) * 8 * words
-        home = entry if fixed != 0 else entry + 8 * (cpu >> 6)
-        flags = entry + 8 * (words - 1)
-        bit = 1 << (cpu & 63)
-        spare_2 = spares + (i & SPARE_PAIRS - 1) * 2 * SPARE_BYTES
-        spare_3 = spare_2 + SPARE_BYTES
-        set_1 = line & mask_1 if fixed != 0 or mask_1 >= 0 else line % sets_1
-        set_2 = line & mask_2 if fixed != 0 or mask_2 >= 0 else line % sets_2
-        set_3 = line & mask_3 if fixed != 0 or mask_3 >= 0 else line % sets_3
+    for place in range(start, stop, 4):
+        access = peek_u32(place)
+        cpu = access & cpu_mask
+        line = (access & LINE) >> cpu_bits
+        if usual is not None or keys_1 >= 0:
+            row_1 = rows_1 + (access & keys_1) * stride_1
+        else:
+            row_1 = rows_1 + (line % sets_1 << cpu_bits | cpu) * stride_1
+        if usual is not None or keys_2 >= 0:
+            row_2 = rows_2 + (access & keys_2) * stride_2
+        else:
+            row_2 = rows_2 + (line % sets_2 << cpu_bits | cpu) * stride_2
+        set_3 = line & keys_3 if usual is not None or keys_3 >= 0 else line % sets_3
         row_3 = rows_3 + set_3 * stride_3
 
-        # Coherence comes first: its branches depend on the record and the directory alone, so
+        # Coherence comes first: its branches depend on the access and the directory alone, so
         # the host resolves a misprediction before the lookups below are through.
         removed = 0
-        known = peek_i64(home)
-        if write != 0:
-            poke_i64(flags, peek_i64(flags) & ~MODIFIED)
-            poke_i64(home, peek_i64(home) & ~bit)
-            for word in range(words):
-                others = np.uint64(peek_i64(entry + 8 * word))
-                poke_i64(entry + 8 * word, 0)
-                while others != 0:
-                    other = lowest_bit(others) + 64 * word
-                    others &= others - np.uint64(1)
-                    row = rows_1 + (set_1 * cpus + other) * stride_1
-                    was_1 = remove_vector(lanes_1, row, line, last_1) & 1
-                    invalidated_1 += was_1
-                    removed |= was_1
-                    if has_2 != 0:
-                        row = rows_2 + (set_2 * cpus + other) * stride_2
-                        was_2 = remove_vector(lanes_2, row, line, last_2) & 1
-                        invalidated_2 += was_2
-                        removed |= was_2
-            poke_i64(home, bit)
-            poke_i64(flags, peek_i64(flags) | MODIFIED)
-        elif peek_i64(flags) < 0 and known & bit == 0:
-            poke_i64(flags, peek_i64(flags) & ~MODIFIED)
-            word = 0
-            while peek_i64(entry + 8 * word) == 0:
-                word += 1
-            owner = lowest_bit(np.uint64(peek_i64(entry + 8 * word))) + 64 * word
-            poke_i64(home, peek_i64(home) | bit)
-            stained = clean(lanes_1, rows_1 + (set_1 * cpus + owner) * stride_1, line, last_1)
+        owner = -1
+        first_1, first_2 = row_1 - cpu * stride_1, row_2 - cpu * stride_2
+        if words is None:
+            entry = entries + 2 * (line - lowest)
+            known = peek_u16(entry)
+            bit = 1 << cpu
+            if access >= DIRTY:
+                others = np.uint64(known & NARROW_HOLDERS & ~bit)
+                poke_u16(entry, NARROW_MODIFIED | bit)
+                removed = _remove_copies(
+                    others,
+                    first_1,
+                    first_2,
+                    lanes_1,
+                    lanes_2,
+                    stride_1,
+                    stride_2,
+                    line,
+                    last_1,
+                    last_2,
+                    has_2,
+                )
+            elif known >= NARROW_MODIFIED and known & bit == 0:
+                owner = lowest_bit(np.uint64(known))
+                poke_u16(entry, known & NARROW_HOLDERS | bit)
+            else:
+                poke_u16(entry, known | bit)
+        else:
+            entry = entries + 8 * words * (line - lowest)
+            flags, home = entry + 8 * (words - 1), entry + (cpu >> 6) * 8
+            known = peek_i64(home)
+            bit = 1 << (cpu & 63)
+            if access >= DIRTY:
+                poke_i64(flags, peek_i64(flags) & ~MODIFIED)
+                poke_i64(home, peek_i64(home) & ~bit)
+                for word in range(words):
+                    others = np.uint64(peek_i64(entry + 8 * word))
+                    poke_i64(entry + 8 * word, 0)
+                    removed += _remove_copies(
+                        others,
+                        first_1 + 64 * word * stride_1,
+                        first_2 + 64 * word * stride_2,
+                        lanes_1,
+                        lanes_2,
+                        stride_1,
+                        stride_2,
+                        line,
+                        last_1,
+                        last_2,
+                        has_2,
+                    )
+                poke_i64(home, bit)
+                poke_i64(flags, peek_i64(flags) | MODIFIED)
+            elif peek_i64(flags) < 0 and known & bit == 0:
+                poke_i64(flags, peek_i64(flags) & ~MODIFIED)
+                word = 0
+                while peek_i64(entry + 8 * word) == 0:
+                    word += 1
+                owner = lowest_bit(np.uint64(peek_i64(entry + 8 * word))) + 64 * word
+                poke_i64(home, peek_i64(home) | bit)
+            else:
+                poke_i64(home, known | bit)
+        invalidated += removed
+        if owner >= 0:
+            stained = clean(lanes_1, first_1 + owner * stride_1, line, last_1)
             if has_2 != 0:
-                row = rows_2 + (set_2 * cpus + owner) * stride_2
-                stained |= clean(lanes_2, row, line, last_2)
+                stained |= clean(lanes_2, first_2 + owner * stride_2, line, last_2)
             if stained != 0:
                 downgrades += 1
                 kept = 0
                 if has_3 != 0:
                     kept = stain(lanes_3, row_3, line, last_3)
                 writebacks += 1 - kept
-        else:
-            poke_i64(home, known | bit)
 
-        row_1 = rows_1 + (set_1 * cpus + cpu) * stride_1
         victim_1 = peek_u32(row_1 + 4 * last_1)
-        missed_1 = 1 - touch_dirty_vector(lanes_1, row_1, line, last_1, write)
-
-        row_2 = rows_2 + (set_2 * cpus + cpu) * stride_2
-        row_2 = spare_2 ^ (spare_2 ^ row_2) & -(missed_1 & has_2)
-        victim_2 = peek_u32(row_2 + 4 * last_2)
-        hit_2 = touch_dirty_vector(lanes_2, row_2, line, last_2, 0) & has_2
-        missed_2 = missed_1 & ~hit_2
-
-        row_3 = spare_3 ^ (spare_3 ^ row_3) & -(missed_2 & has_3)
-        victim_3 = peek_u32(row_3 + 4 * last_3)
-        hit_3 = touch_dirty_vector(lanes_3, row_3, line, last_3, 0) & has_3
-        missed_3 = missed_2 & ~hit_3
-
-        lost_1 = missed_1 & victim_1 >> 31
-        lost_2 = missed_2 & has_2 & victim_2 >> 31
-        misses_1 += missed_1
-        misses_2 += missed_2
-        misses_3 += missed_3
-        victims_1 += lost_1
-        victims_2 += lost_2
-        victims_3 += missed_3 & has_3 & victim_3 >> 31
-        upgrades += removed & ~missed_2
-        if lost_1 | lost_2 == 0:
+        if touch_dirty(lanes_1, row_1, line | access & DIRTY, last_1) != 0:
+            upgrades += 1 if removed != 0 else 0
             continue
+        misses_1 += 1
+        lost_1 = victim_1 >> 31
+        victims_1 += lost_1
+        victim_2 = 0
+        hit_2 = 0
+        if has_2 != 0:
+            victim_2 = peek_u32(row_2 + 4 * last_2)
+            hit_2 = touch_dirty(lanes_2, row_2, line, last_2)
+        lost_2 = 0
+        if hit_2 != 0:
+            upgrades += 1 if removed != 0 else 0
+        else:
+            misses_2 += 1
+            lost_2 = victim_2 >> 31
+            victims_2 += lost_2
+            absent = 1
+            if has_3 != 0:
+                victim_3 = peek_u32(row_3 + 4 * last_3)
+                absent = 1 - touch_dirty(lanes_3, row_3, line, last_3)
+                victims_3 += absent & victim_3 >> 31
+            misses_3 += absent
         if lost_2 != 0:
             victim = victim_2 & LINE
             kept = 0
             if has_3 != 0:
-                set_3 = victim & mask_3 if fixed != 0 or mask_3 >= 0 else victim % sets_3
+                set_3 = victim & keys_3 if usual is not None or keys_3 >= 0 else victim % sets_3
                 kept = stain(lanes_3, rows_3 + set_3 * stride_3, victim, last_3)
             writebacks += 1 - kept
         if lost_1 != 0:
             victim = victim_1 & LINE
             kept = 0
             if has_2 != 0:
-                set_2 = victim & mask_2 if fixed != 0 or mask_2 >= 0 else victim % sets_2
-                row = rows_2 + (set_2 * cpus + cpu) * stride_2
-                kept = stain(lanes_2, row, victim, last_2)
+                if usual is not None or keys_2 >= 0:
+                    set_2 = (victim << cpu_bits | cpu) & keys_2
+                else:
+                    set_2 = victim % sets_2 << cpu_bits | cpu
+                kept = stain(lanes_2, rows_2 + set_2 * stride_2, victim, last_2)
             if kept == 0 and has_3 != 0:
-                set_3 = victim & mask_3 if fixed != 0 or mask_3 >= 0 else victim % sets_3
+                set_3 = victim & keys_3 if usual is not None or keys_3 >= 0 else victim % sets_3
                 kept = stain(lanes_3, rows_3 + set_3 * stride_3, victim, last_3)
             writebacks += 1 - kept
+    out[MISSES_1] += misses_1
+    out[MISSES_2] += misses_2
+    out[MISSES_SHARED] += misses_3
+    out[INVALIDATED_1] += invalidated & FIELD
+    out[INVALIDATED_2] += invalidated >> FIELD_BITS
+    out[DIRTY_VICTIMS_1] += victims_1
+    out[DIRTY_VICTIMS_2] += victims_2
+    out[DIRTY_VICTIMS_SHARED] += victims_3
+    out[WRITEBACKS] += writebacks + victims_3
+    out[DOWNGRADES] += downgrades
+    out[UPGRADES] += upgrades
 
-    for number in range(sets_1 * cpus):
-        row = rows_1 + number * stride_1
-        cpu = number % cpus
-        for way in range(last_1 + 1):
-            held = peek_u32(row + 4 * way)
-            if held < DIRTY:
-                continue
-            victims_1 += 1
-            victim = held & LINE
-            kept = 0
-            if has_2 != 0:
-                set_2 = victim & mask_2 if fixed != 0 or mask_2 >= 0 else victim % sets_2
-                kept = stain(lanes_2, rows_2 + (set_2 * cpus + cpu) * stride_2, victim, last_2)
-            if kept == 0 and has_3 != 0:
-                set_3 = victim & mask_3 if fixed != 0 or mask_3 >= 0 else victim % sets_3
-                kept = stain(lanes_3, rows_3 + set_3 * stride_3, victim, last_3)
-            writebacks += 1 - kept
-    if has_2 != 0:
-        for number in range(sets_2 * cpus):
-            row = rows_2 + number * stride_2
-            for way in range(last_2 + 1):
-                held = peek_u32(row + 4 * way)
-                if held < DIRTY:
-                    continue
-                victims_2 += 1
-                victim = held & LINE
-                kept = 0
-                if has_3 != 0:
-                    set_3 = victim & mask_3 if fixed != 0 or mask_3 >= 0 else victim % sets_3
-                    kept = stain(lanes_3, rows_3 + set_3 * stride_3, victim, last_3)
-                writebacks += 1 - kept
-    if has_3 != 0:
-        for number in range(sets_3):
-            row = rows_3 + number * stride_3
-            for way in range(last_3 + 1):
-                victims_3 += peek_u32(row + 4 * way) >> 31
-    writebacks += victims_3
 
-    out[MISSES_1], out[MISSES_2], out[MISSES_SHARED] = misses_1, misses_2, misses_3
-    out[INVALIDATED_1], out[INVALIDATED_2] = invalidated_1, invalidated_2
-    out[DIRTY_VICTIMS_1], out[DIRTY_VICTIMS_2] = victims_1, victims_2
-    out[DIRTY_VICTIMS_SHARED] = victims_3
-    out[WRITEBACKS], out[DOWNGRADES], out[UPGRADES] = writebacks, downgrades, upgrades
+@njit(error_model="numpy", forceinline=True)
+def _remove_copies(
+    holders, first_1, first_2, lanes_1, lanes_2, stride_1, stride_2, line, last_1, last_2, has_2
+):
+    """Take the copies of the CPUs of a bit mask out; first_1 and first_2 are the rows of CPU 0.
+
+    Returns the number removed from level 1, plus that from level 2 << FIELD_BITS.
+    """
+    removed = 0
+    while holders != 0:
+        other = lowest_bit(holders)
+        holders &= holders - np.uint64(1)
+        removed += remove(lanes_1, first_1 + other * stride_1, line, last_1) & 1
+        if has_2 != 0:
+            row = first_2 + other * stride_2
+            removed += (remove(lanes_2, row, line, last_2) & 1) << FIELD_BITS
+    return removed
+
+
+@njit(error_model="numpy")
+def _lower(shard, line, cpu, level, cpu_bits, geometry):
+    """Mark the CPU's nearest copy from `level` down dirty; 1 if there is none, for memory."""
+    for below in range(level, 3):
+        if geometry[below, PRESENT] == 0:
+            continue
+        keys, lanes, sets = geometry[below, KEYS], geometry[below, LANES], geometry[below, SETS]
+        number = line if below == 2 else line << cpu_bits | cpu
+        if keys >= 0:
+            number &= keys
+        else:
+            number = line % sets if below == 2 else line % sets << cpu_bits | cpu
+        rows = geometry[below, ROWS] + shard * geometry[below, SHARD_BYTES]
+        row = rows + number * geometry[below, STRIDE]
+        if stain(lanes, row, line, geometry[below, LAST]) != 0:
+            return 0
+    return 1
+
+
+@njit(error_model="numpy")
+def flush_coherent(shard, cpus, cpu_bits, geometry, out):
+    """Hand the dirty lines of a shard down, level by level, in set order; see `replay_coherent`."""
+    for level in range(3):
+        if geometry[level, PRESENT] == 0:
+            continue
+        bits, instances = (cpu_bits, cpus) if level < 2 else (0, 1)
+        rows = geometry[level, ROWS] + shard * geometry[level, SHARD_BYTES]
+        for number in range(geometry[level, SETS]):
+            for cpu in range(instances):
+                row = rows + (number << bits | cpu) * geometry[level, STRIDE]
+                for place in range(row, row + 4 * geometry[level, LAST] + 4, 4):
+                    held = peek_u32(place)
+                    if held >= DIRTY:
+                        out[DIRTY_VICTIMS_1 + level] += 1
+                        out[WRITEBACKS] += _lower(
+                            shard, held & LINE, cpu, level + 1, cpu_bits, geometry
+                        )

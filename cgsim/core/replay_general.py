@@ -88,8 +88,8 @@ def replay_general(
             row = _row(geometry, level, cpu, line)
             last = _get(geometry, level, LAST)
             poke_i64(victims + 8 * level, peek_u32(row + 4 * last))
-            mark = write if level == 0 else 0
-            if touch_dirty(_get(geometry, level, LANES), row, line, last, mark) != 0:
+            word = line | write << 31 if level == 0 else line
+            if touch_dirty(_get(geometry, level, LANES), row, word, last) != 0:
                 _add(counts, level, HITS, 1)
                 break
             _add(counts, level, MISSES, 1)
@@ -131,7 +131,8 @@ def replay_general(
                 row = _row(geometry, bottom, cpu, held)
                 last = _get(geometry, bottom, LAST)
                 pushed = peek_u32(row + 4 * last)
-                hit = touch_dirty(_get(geometry, bottom, LANES), row, held, last, dirty)
+                word = held | dirty << 31
+                hit = touch_dirty(_get(geometry, bottom, LANES), row, word, last)
                 if hit == 0 and pushed >= DIRTY:
                     _add(counts, bottom, DIRTY_VICTIMS, 1)
                     _add(totals, 0, WRITEBACKS, 1)
@@ -198,7 +199,7 @@ def _write_back(line, cpu, level, levels, geometry, counts):
         row = _row(geometry, below, cpu, line)
         last = _get(geometry, below, LAST)
         pushed = peek_u32(row + 4 * last)
-        if touch_dirty(_get(geometry, below, LANES), row, line, last, 1) != 0:
+        if touch_dirty(_get(geometry, below, LANES), row, line | DIRTY, last) != 0:
             _add(counts, below, WRITEBACK_HITS, 1)
             return 0
         _add(counts, below, WRITEBACK_MISSES, 1)

@@ -10,9 +10,10 @@ run side by side with the same counts.
 import numpy as np
 
 from cgsim.core.jit import njit
-from cgsim.core.raw import peek_i64, poke_i64
+from cgsim.core.raw import peek_i64, peek_u8, peek_u16, poke_i64, poke_u32
 
 LINE_SHIFT = np.uint64(6)
+LINE_MASK = (1 << 58) - 1
 
 
 @njit(error_model="numpy")
@@ -66,6 +67,42 @@ def scatter(address, cpu, cpu_step, write, write_step, start, stop, first, shard
             to = peek_i64(place)
             poke_i64(place, to + 8)
             poke_i64(to, np.int64(line // divisor) | who << 32)
+
+
+@njit(error_model="numpy")
+def line_range(address):
+    """The lowest and the highest line of uint64 byte addresses."""
+    lowest, highest = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
+    for one in address:
+        lowest = min(lowest, one)
+        highest = max(highest, one)
+    return lowest >> LINE_SHIFT, highest >> LINE_SHIFT
+
+
+@njit(error_model="numpy")
+def scatter_near(address, cpu, write, start, stop, first, shard_bits, cpu_bits, places):
+    """Write each access of start:stop to its shard, the lowest bits of its line, in order.
+
+    It becomes a uint32: `cpu_bits` bits of the CPU, the other bits of the line, and in bit 31
+    whether it writes.
+
+    address    : int64   address of uint64[n], the byte addresses
+    cpu, write : int64   address of uint16[n], of uint8[n]; 0: CPU 0, reads
+    first      : int64   the line numbered 0
+    places     : int64   address of int64[shards]: where the next one goes; advanced
+    """
+    shards = 1 << shard_bits
+    for i in range(start, stop):
+        line = (peek_i64(address + 8 * i) >> 6 & LINE_MASK) - first
+        access = line >> shard_bits << cpu_bits
+        if cpu != 0:
+            access |= peek_u16(cpu + 2 * i)
+        if write != 0:
+            access |= (1 if peek_u8(write + i) != 0 else 0) << 31
+        place = places + 8 * (line & shards - 1)
+        to = peek_i64(place)
+        poke_i64(place, to + 4)
+        poke_u32(to, access)
 
 
 @njit(error_model="numpy")
