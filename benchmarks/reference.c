@@ -125,12 +125,11 @@ int main(int argc, char **argv)
 		return 2;
 	if (!strcmp(argv[1], "counts")) {
 		for (int r = 0; r < atoi(argv[3]); r++) {
-			double begin;
+			double begin = now();
 
 			memset(t1, -1, sizeof(t1));
 			memset(t2, -1, sizeof(t2));
 			memset(t3, -1, sizeof(t3));
-			begin = now();
 			counts(address, n, hits);
 			begin = now() - begin;
 			if (!r)

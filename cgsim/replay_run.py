@@ -31,6 +31,7 @@ MAX_LINE = EMPTY - 1
 MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
 MIN_CHUNK_LINES = 1024
 CHUNK_SLOTS = 1 << 18
+READS_OF_A_THREAD = 1 << 20  # each thread reads the whole trace: fewer would lose by that
 CHUNK = 1 << 21  # accesses, as few as let a shard's rows be used often enough
 POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
 
@@ -135,7 +136,8 @@ def run_reads(
 ) -> NDArray[np.int64]:
     """The misses of each level for reads of one CPU, of lines (or pages) of 2**bits bytes."""
     divisor = math.gcd(*(level.sets for level in levels))
-    shards = max(n for n in range(1, min(options.threads, divisor) + 1) if divisor % n == 0)
+    wanted = options.shards or min(options.threads, len(address) // READS_OF_A_THREAD)
+    shards = max(n for n in range(1, max(1, min(wanted, divisor)) + 1) if divisor % n == 0)
     multiple = math.lcm(*(level.sets for level in levels))
     first = 0
     if len(address):

@@ -118,6 +118,7 @@ def test_reads_kernel(data: st.DataObject) -> None:
     trace = address, cpu, np.zeros_like(write)
     options = Options(
         threads=data.draw(st.sampled_from([1, 2, 3])),
+        shards=data.draw(st.sampled_from([1, 2, 3, None])),
         kernel="reads",
         vector=data.draw(st.booleans()),
     )

@@ -15,7 +15,6 @@ BLOCK = 4096
 AHEAD = 8
 PREFETCHED_ENTRIES = 1 << 15  # rows of larger levels do not stay in the host's first cache
 WINDOW_BITS = 30  # lines are numbered within a window of 2**30
-WINDOW_MASK = (1 << WINDOW_BITS) - 1
 
 SETS, MASK, LAST, LANES, ROWS = range(5)
 
@@ -61,31 +60,44 @@ def _number_lines(addresses, start, stop, shift, first, shards, shard, queue):
     count = 0
     outside = 0
     low = (1 << 64 - shift) - 1  # the shift is arithmetic
-    power = shards & (shards - 1) == 0
-    for i in range(start, stop):
-        line = (peek_i64(addresses + 8 * i) >> shift & low) - first
-        outside |= line
-        poke_u32(queue + 4 * count, line)
-        rest = line & (shards - 1) if power else line % shards
-        count += 1 if rest == shard else 0
+    if shards & (shards - 1) == 0:
+        for i in range(start, stop):
+            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
+            outside |= line
+            poke_u32(queue + 4 * count, line)
+            count += 1 if line & (shards - 1) == shard else 0
+    else:
+        for i in range(start, stop):
+            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
+            outside |= line
+            poke_u32(queue + 4 * count, line)
+            count += 1 if line % shards == shard else 0
     return -1 if outside >> WINDOW_BITS != 0 else count
 
 
 @njit(error_model="numpy")
 def _first_level_8(addresses, start, stop, shift, first, geometry, queue):
-    """`_number_lines` of everything and the first level in one pass, for 8 lanes."""
+    """`_number_lines` of everything and the first level in one pass, for 8 lanes.
+
+    A line outside the window goes to some row, harmlessly, since the result is not used then.
+    """
     sets, mask, last = geometry[0, SETS], geometry[0, MASK], geometry[0, LAST]
     rows = geometry[0, ROWS]
     missed = 0
     outside = 0
     low = (1 << 64 - shift) - 1  # the shift is arithmetic
-    for i in range(start, stop):
-        number = (peek_i64(addresses + 8 * i) >> shift & low) - first
-        outside |= number
-        line = number & WINDOW_MASK
-        poke_u32(queue + 4 * missed, line)
-        row = line & mask if mask >= 0 else line % sets
-        missed += 1 - touch_8(rows + row * 32, line, last)
+    if mask >= 0:
+        for i in range(start, stop):
+            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
+            outside |= line
+            poke_u32(queue + 4 * missed, line)
+            missed += 1 - touch_8(rows + (line & mask) * 32, line, last)
+    else:
+        for i in range(start, stop):
+            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
+            outside |= line
+            poke_u32(queue + 4 * missed, line)
+            missed += 1 - touch_8(rows + line % sets * 32, line, last)
     return -1 if outside >> WINDOW_BITS != 0 else missed
 
 
