@@ -373,7 +373,7 @@ def _coherent(
     chunk = min(options.chunk, max(len(address), 1))
     room = -(-chunk // threads)
     turns = min(2, threads)
-    memory = reserve(4 * room * turns * threads * shards)
+    memory = reserve(4 * (room * turns * threads * shards + coherent.AHEAD))
     begins = memory.ctypes.data + 4 * room * np.arange(turns * threads * shards)
     begins = begins.reshape(turns, threads, shards)
     ends = np.empty_like(begins)

@@ -18,7 +18,7 @@ import numpy as np
 from cgsim.core.jit import njit
 from cgsim.core.lru_row import clean, remove, stain, touch_dirty
 from cgsim.core.lru_scalar import DIRTY, LINE
-from cgsim.core.lru_vector import lowest_bit
+from cgsim.core.lru_vector import lowest_bit, prefetch
 from cgsim.core.raw import peek_i64, peek_u16, peek_u32, poke_i64, poke_u16
 
 SETS, KEYS, LAST, LANES, STRIDE, PRESENT, ROWS, SHARD_BYTES, COLUMNS = range(9)
@@ -43,6 +43,7 @@ CPUs, and [set] in the shared one."""
     COUNTERS,
 ) = range(12)
 
+AHEAD = 16  # accesses; their entries of the directory are asked for
 NARROW_CPUS = 15
 NARROW_HOLDERS, NARROW_MODIFIED = 0x7FFF, 0x8000
 MODIFIED = -(1 << 63)
@@ -117,11 +118,15 @@ def _run(shard, start, stop, cpu_bits, words, entries, lowest, geometry, out, us
     rows_2 = geometry[1, ROWS] + shard * geometry[1, SHARD_BYTES]
     rows_3 = geometry[2, ROWS] + shard * geometry[2, SHARD_BYTES]
     cpu_mask = (1 << cpu_bits) - 1
+    entry_bytes = 2 if words is None else 8 * words
     misses_1 = misses_2 = misses_3 = 0
     victims_1 = victims_2 = victims_3 = 0
     writebacks = downgrades = upgrades = invalidated = 0
 
     for place in range(start, stop, 4):
+        # Behind the last access lies anything, which is harmless.
+        later = (peek_u32(place + 4 * AHEAD) & LINE) >> cpu_bits
+        prefetch(entries + entry_bytes * (later - lowest))
         access = peek_u32(place)
         cpu = access & cpu_mask
         line = (access & LINE) >> cpu_bits
