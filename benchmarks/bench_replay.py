@@ -49,7 +49,9 @@ def section(quick: bool = False) -> str:
         f"{length:,} accesses, caches `{CACHES}`. M/s: million accesses a second, the median of"
         f" {repeats} runs in turn and their range, the replay alone. The traces are those of"
         " `data/golden/counts.json`; CPUs take turns, and 10 % of the accesses write where several"
-        f" CPUs take part. {TARGETS}",
+        " CPUs take part. A second thread takes part in counts only from two million reads on: it"
+        " reads the whole trace too, and takes half of the sets. The C reference is the same"
+        f" algorithm, on one thread. {TARGETS}",
         "",
     ]
     for name in NAMES:

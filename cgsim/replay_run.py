@@ -343,7 +343,7 @@ def _coherent(
         raise _OutsideWindowError
     lowest //= shards
     directory_bytes = -(-(highest // shards - lowest + 1) * entry_bytes // 64) * 64
-    entries = np.zeros(shards * directory_bytes + 64, np.uint8)
+    entries = reserve(shards * directory_bytes)
 
     private, shared = _split(plan)
     at = [0, 1][:private] + [2] * shared
@@ -383,6 +383,13 @@ def _coherent(
     barrier = threading.Barrier(threads)
 
     def one(thread: int) -> NDArray[np.int64]:
+        try:
+            return work(thread)
+        except BaseException:
+            barrier.abort()
+            raise
+
+    def work(thread: int) -> NDArray[np.int64]:
         out = np.zeros(coherent.COUNTERS, np.int64)
         for number, start in enumerate(chunks):
             turn = number % turns
@@ -415,7 +422,7 @@ def _coherent(
                     cpu_bits,
                     words,
                     lowest,
-                    _aligned(entries, 64),
+                    entries.ctypes.data,
                     directory_bytes,
                     geometry,
                     out,
@@ -439,11 +446,6 @@ def _coherent(
     return Counts(
         levels, int(total[c.WRITEBACKS]), int(total[c.DOWNGRADES]), int(total[c.UPGRADES])
     )
-
-
-def _aligned(memory: NDArray[Any], to: int) -> int:
-    """The first address of a buffer that is a multiple of `to` bytes."""
-    return -(-memory.ctypes.data // to) * to
 
 
 def _numbered(
@@ -627,6 +629,6 @@ def _on_threads(task: Callable[[int], Any], number: int, threads: int) -> list[A
         worker.start()
     for worker in workers:
         worker.join()
-    if errors:
-        raise errors[0]
+    if errors:  # a thread that fails breaks the barrier of the others
+        raise min(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError))
     return results

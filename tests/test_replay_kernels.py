@@ -161,6 +161,21 @@ def test_sets_without_a_common_window(scale: int) -> None:
     )
 
 
+def test_a_failing_thread_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is raised; nobody waits for it."""
+    from cgsim.core import replay_partition
+
+    def scatter(*arguments: Any) -> None:
+        if arguments[3] > 0:
+            raise MemoryError("second piece")
+
+    monkeypatch.setattr(replay_partition, "scatter_near", scatter)
+    plan = Plan((Level("L1", 8, 2), Level("L2", 8, 4, 2)), 2, "nine", False)
+    address = np.arange(100, dtype=np.uint64)
+    with pytest.raises(MemoryError, match="second piece"):
+        run(address, None, np.ones(100, np.uint8), plan, Options(threads=3))
+
+
 def test_choice_of_kernel() -> None:
     """The fast kernels are taken where they apply, the general one elsewhere."""
     three = (Level("L1", 64, 8, 1), Level("L2", 1024, 8, 1), Level("L3", 16384, 16, 8))
