@@ -136,6 +136,15 @@ def levels_of_machine(machine: Machine) -> tuple[Level, ...]:
     return check_levels(f"machine {machine.name}", levels)
 
 
+def tlb_of_machine(machine: Machine) -> tuple[Level, ...]:
+    """The data TLB of a machine profile for pages of 4 KiB, one for each CPU."""
+    tlb = machine.tlb
+    return (
+        Level("L1", tlb.l1_entries_4k // tlb.l1_ways_4k, tlb.l1_ways_4k),
+        Level("L2", tlb.l2_entries // tlb.l2_ways, tlb.l2_ways),
+    )
+
+
 def places_on_machine(machine: Machine) -> list[int]:
     """A number for each CPU, such that instance number // CPUs of an instance serves it.
 

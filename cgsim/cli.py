@@ -614,7 +614,7 @@ def _replay(options: argparse.Namespace) -> None:
         print(f"{name:<8} {count:>14} invalidations")
     print(f"{'memory':<8} {result['writebacks']:>14} writebacks")
     for level in result["tlb"]:
-        print(f"{level['name']:<8} {level['hits']:>14} hits {level['misses']:>14} misses")
+        print(f"{'TLB ' + level['name']:<8} {level['hits']:>14} hits {level['misses']:>14} misses")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ from cgsim.cache_geometry import (
     parse_caches,
     parse_tlb,
     places_on_machine,
+    tlb_of_machine,
 )
 from cgsim.errors import UserError, out_of_range
 from cgsim.replay_run import Options, Plan, choose_kernel, run, run_tlb
@@ -199,11 +200,12 @@ def replay_file(
 ) -> Replay:
     """Replay a trace file (`cgsim.traces` has the formats); as `replay`.
 
-    machine : name or file of a profile whose caches, topology and inclusion policy of the last
-              level are taken; `caches` overrides it. Levels before the last are filled like nine
-              ones. Raises UserError.
+    machine : name or file of a profile whose caches, topology, inclusion policy of the last level
+              and TLB are taken; `caches` overrides it, `tlb` its TLB. Levels before the last are
+              filled like nine ones. Raises UserError.
     """
     described = None
+    pages: str | tuple[Level, ...] | None = tlb
     levels: str | tuple[Level, ...] = caches or DEFAULT_CACHES
     policy = last_level or "nine"
     if machine is not None and caches is None:
@@ -212,12 +214,13 @@ def replay_file(
         described = load_machine(machine)
         levels = levels_of_machine(described)
         policy = last_level or described.caches[-1].inclusion
+        pages = tlb or tlb_of_machine(described)
     return _replay(
         read_trace(path),
         levels,
         cpus,
         threads,
-        tlb,
+        pages,
         policy,
         write_backs,
         source=str(path),
@@ -234,7 +237,7 @@ def _replay(
     caches: str | tuple[Level, ...],
     cpus: int | None,
     threads: int,
-    tlb: str | None,
+    tlb: str | tuple[Level, ...] | None,
     last_level: str,
     write_backs: str,
     *,
@@ -269,7 +272,7 @@ def _replay(
             trace = replace(trace, cpu=np.array(places, np.uint16)[trace.cpu])
         cpus = max(places) + 1
     levels = levels_for_cpus(described, cpus)
-    pages = parse_tlb(tlb) if tlb else ()
+    pages = parse_tlb(tlb) if isinstance(tlb, str) and tlb else tuple(tlb or ())
 
     cut = cut_at_lines(trace, LINE_BYTES)
     writes = None if cut.op is None or not cut.op.any() else cut.op

@@ -215,6 +215,9 @@ def test_machine(tmp_path: Path) -> None:
             assert all(len(found) == 1 for found in together.values())
             assert len(together) == len({instance(cpu) for cpu in range(machine.n_cpus)})
         result = replay_file(tmp_path / "trace.npy", machine=name)
+        tlb = f"L1:{machine.tlb.l1_entries_4k}/{machine.tlb.l1_ways_4k}"
+        tlb += f",L2:{machine.tlb.l2_entries}/{machine.tlb.l2_ways}"
+        assert result.tlb == replay(reference_trace("T1", 2000), tlb=tlb).tlb
         assert result.last_level == machine.caches[-1].inclusion
         assert result.levels[0].hits + result.levels[0].misses == 2000
 
