@@ -13,6 +13,7 @@ from cgsim.core import replay_coherent as coherent
 from cgsim.core import replay_general as general
 from cgsim.core import replay_partition as partition
 from cgsim.core import replay_reads as reads
+from cgsim.core import replay_traffic as traffic
 from cgsim.core.lru_row import lanes_for
 from cgsim.core.lru_scalar import EMPTY
 from cgsim.core.memory import reserve
@@ -86,11 +87,13 @@ class _OutsideWindowError(Exception):
 
 
 def choose_kernel(plan: Plan, writes: bool) -> str:
-    """The fastest kernel that covers a plan: "reads", "coherent" or "general"."""
-    if plan.policy != "nine" or (plan.traffic and writes):
+    """The fastest kernel that covers a plan: "reads", "traffic", "coherent" or "general"."""
+    if plan.policy != "nine":
         return "general"
     if plan.cpus == 1 and not writes:
         return "reads"
+    if plan.traffic:
+        return "traffic"
     private, shared = _split(plan)
     return "coherent" if 1 <= private <= 2 and shared <= 1 else "general"
 
@@ -121,6 +124,8 @@ def run(
     try:
         if kernel == "coherent":
             return _coherent(address, cpu, write, plan, options)
+        if kernel == "traffic":
+            return _traffic(address, write, plan, options)
     except _OutsideWindowError:
         pass
     cpu = nobody if cpu is None else cpu
@@ -446,6 +451,44 @@ def _coherent(
     return Counts(
         levels, int(total[c.WRITEBACKS]), int(total[c.DOWNGRADES]), int(total[c.UPGRADES])
     )
+
+
+def _traffic(
+    address: NDArray[np.uint64],
+    write: NDArray[np.uint8] | None,
+    plan: Plan,
+    options: Options,
+) -> Counts:
+    """Replay with `replay_traffic`; raises _OutsideWindowError if no line numbers fit."""
+    address, first, _, _ = _numbered(address, plan, options, 0)
+    write = np.zeros(len(address), np.uint8) if write is None else write
+    rows, starts, widths = _rows(plan.levels, [1] * len(plan.levels), options.vector)
+    rows[:] = EMPTY
+    geometry = np.array(
+        [
+            (x.sets, _mask(x.sets), x.ways - 1, lanes, 4 * (lanes or x.ways), start)
+            for x, lanes, start in zip(plan.levels, widths, starts, strict=True)
+        ],
+        np.int64,
+    )
+    queues = np.zeros((2, traffic.queue_words(len(plan.levels))), np.uint32)
+    counts = np.zeros((len(plan.levels), traffic.COUNTERS), np.int64)
+    written = traffic.replay_traffic(
+        address.ctypes.data,
+        write.ctypes.data,
+        len(address),
+        first,
+        geometry,
+        queues[0].ctypes.data,
+        queues[1].ctypes.data,
+        counts,
+    )
+    levels = np.zeros((len(plan.levels), len(COUNT_COLUMNS)), np.int64)
+    misses = counts[:, traffic.MISSES]
+    levels[:, 0] = np.concatenate([[len(address)], misses[:-1]]) - misses
+    levels[:, 1] = misses
+    levels[:, 4:] = counts[:, traffic.DIRTY_VICTIMS :]
+    return Counts(levels, int(written))
 
 
 def _numbered(

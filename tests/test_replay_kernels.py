@@ -110,6 +110,27 @@ def test_coherent_kernel(data: st.DataObject) -> None:
 
 @settings(max_examples=EXAMPLES)
 @given(st.data())
+def test_traffic_kernel(data: st.DataObject) -> None:
+    """One CPU whose write-backs are accesses; sometimes more dirty lines than a block."""
+    plan = replace(data.draw(plans()), cpus=1, policy="nine", traffic=True)
+    plan = replace(plan, levels=tuple(replace(x, cpus_per_instance=1) for x in plan.levels))
+    trace = data.draw(traces(1))
+    options = Options(kernel="traffic", vector=data.draw(st.booleans()))
+    assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
+
+
+def test_traffic_flush_of_many_lines() -> None:
+    """More dirty lines at the end than a block, in rows without vectors."""
+    levels = (Level("L1", 3, 700), Level("L2", 40, 150))
+    plan = Plan(levels, 1, "nine", True)
+    rng = np.random.default_rng(3)
+    address = rng.integers(0, 9000, 9000).astype(np.uint64) * np.uint64(64)
+    trace = address, np.zeros(9000, np.uint16), np.ones(9000, np.uint8)
+    assert kernel_counts(run(*trace, plan, Options(kernel="traffic"))) == expected(plan, trace)
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.data())
 def test_reads_kernel(data: st.DataObject) -> None:
     """Reads of one CPU through any levels."""
     plan = replace(data.draw(plans()), cpus=1, policy="nine", traffic=False)
@@ -181,7 +202,7 @@ def test_choice_of_kernel() -> None:
     three = (Level("L1", 64, 8, 1), Level("L2", 1024, 8, 1), Level("L3", 16384, 16, 8))
     reads = Plan(tuple(replace(x, cpus_per_instance=1) for x in three), 1, "nine", True)
     assert choose_kernel(reads, writes=False) == "reads"
-    assert choose_kernel(reads, writes=True) == "general"
+    assert choose_kernel(reads, writes=True) == "traffic"
     assert choose_kernel(Plan(three, 8, "nine", False), writes=True) == "coherent"
     assert choose_kernel(Plan(three, 16, "nine", False), writes=True) == "general"
     assert choose_kernel(Plan(three, 8, "inclusive", False), writes=True) == "general"
