@@ -145,7 +145,6 @@ def _run(shard, start, stop, cpu_bits, words, entries, lowest, geometry, out, us
         # the host resolves a misprediction before the lookups below are through.
         removed = 0
         owner = -1
-        first_1, first_2 = row_1 - cpu * stride_1, row_2 - cpu * stride_2
         if words is None:
             entry = entries + 2 * (line - lowest)
             known = peek_u16(entry)
@@ -155,8 +154,8 @@ def _run(shard, start, stop, cpu_bits, words, entries, lowest, geometry, out, us
                 poke_u16(entry, NARROW_MODIFIED | bit)
                 removed = _remove_copies(
                     others,
-                    first_1,
-                    first_2,
+                    row_1 - cpu * stride_1,
+                    row_2 - cpu * stride_2,
                     lanes_1,
                     lanes_2,
                     stride_1,
@@ -184,8 +183,8 @@ def _run(shard, start, stop, cpu_bits, words, entries, lowest, geometry, out, us
                     poke_i64(entry + 8 * word, 0)
                     removed += _remove_copies(
                         others,
-                        first_1 + 64 * word * stride_1,
-                        first_2 + 64 * word * stride_2,
+                        row_1 + (64 * word - cpu) * stride_1,
+                        row_2 + (64 * word - cpu) * stride_2,
                         lanes_1,
                         lanes_2,
                         stride_1,
@@ -208,9 +207,9 @@ def _run(shard, start, stop, cpu_bits, words, entries, lowest, geometry, out, us
                 poke_i64(home, known | bit)
         invalidated += removed
         if owner >= 0:
-            stained = clean(lanes_1, first_1 + owner * stride_1, line, last_1)
+            stained = clean(lanes_1, row_1 + (owner - cpu) * stride_1, line, last_1)
             if has_2 != 0:
-                stained |= clean(lanes_2, first_2 + owner * stride_2, line, last_2)
+                stained |= clean(lanes_2, row_2 + (owner - cpu) * stride_2, line, last_2)
             if stained != 0:
                 downgrades += 1
                 kept = 0
