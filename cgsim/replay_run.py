@@ -348,7 +348,6 @@ def _coherent(
         raise _OutsideWindowError
     lowest //= shards
     directory_bytes = -(-(highest // shards - lowest + 1) * entry_bytes // 64) * 64
-    entries = reserve(shards * directory_bytes)
 
     private, shared = _split(plan)
     at = [0, 1][:private] + [2] * shared
@@ -384,6 +383,9 @@ def _coherent(
     ends = np.empty_like(begins)
     chunks = range(0, len(address), chunk)
     left = [iter(range(shards)) for _ in chunks]
+    # In one chunk a thread is through with a shard before the next: one directory serves all.
+    alone = len(chunks) == 1
+    entries = reserve(directory_bytes * shards)
     lock = threading.Lock()
     barrier = threading.Barrier(threads)
 
@@ -396,6 +398,7 @@ def _coherent(
 
     def work(thread: int) -> NDArray[np.int64]:
         out = np.zeros(coherent.COUNTERS, np.int64)
+        own = reserve(directory_bytes) if alone else entries
         for number, start in enumerate(chunks):
             turn = number % turns
             length = min(chunk, len(address) - start)
@@ -418,6 +421,8 @@ def _coherent(
                     shard = next(left[number], None)
                 if shard is None:
                     break
+                if alone:
+                    own[:] = 0
                 coherent.replay_coherent(
                     shard,
                     shards,
@@ -427,8 +432,8 @@ def _coherent(
                     cpu_bits,
                     words,
                     lowest,
-                    entries.ctypes.data,
-                    directory_bytes,
+                    own.ctypes.data,
+                    0 if alone else directory_bytes,
                     geometry,
                     out,
                     usual,
