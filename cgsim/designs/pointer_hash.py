@@ -9,6 +9,7 @@ under RCU.
 before it compares keys, so removing one datum loses others.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -269,3 +270,10 @@ WITH_RCU = _variant(
     "rcu",
     {"mutex": False},
 )
+AS_POSTED = replace(
+    DESIGN,
+    name="hash-as-posted",
+    title="pointer hash of 2018 with its fault: hash_del before the key test",
+    options={"as_posted": True},
+)
+"""Not registered: it answers wrongly, so it is no candidate. `cgsim.functional` shows how often."""
