@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cgsim.simulate import lookup_cost, simulate
     from cgsim.summary import summarise
     from cgsim.trace import trace
+    from cgsim.upkeep import upkeep
 
 _HOMES = {
     "attribute": "cgsim.attribution",
@@ -39,6 +40,7 @@ _HOMES = {
     "simulate": "cgsim.simulate",
     "summarise": "cgsim.summary",
     "trace": "cgsim.trace",
+    "upkeep": "cgsim.upkeep",
 }
 
 __version__ = "0.1.0"
@@ -56,6 +58,7 @@ __all__ = [
     "simulate",
     "summarise",
     "trace",
+    "upkeep",
 ]
 
 

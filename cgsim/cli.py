@@ -7,6 +7,7 @@ error, no traceback), 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import cgsim
-from cgsim.errors import UserError
+from cgsim.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,6 +138,29 @@ examples:
     )
     verb.add_argument(
         "--workload", default="network", metavar="NAME", help="network or gpu (network)"
+    )
+    _add_parameters(verb)
+    _add_json(verb)
+
+    verb = _verb(
+        verbs,
+        "upkeep",
+        _upkeep,
+        "cost of install, remove, teardown and of a key that goes",
+        """\
+examples:
+  cgsim upkeep --design idr --design table
+  cgsim upkeep --design table -p data=percpu -p n_keys=16 --machine zen4-genoa
+  cgsim upkeep --design list -p footprint_bytes=1048576 --json
+
+Locks, allocation, copying, and memory that waits for a grace period stand beside the times.
+""",
+    )
+    verb.add_argument(
+        "--design", action="append", required=True, metavar="NAME", help="repeat to compare"
+    )
+    verb.add_argument(
+        "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
     )
     _add_parameters(verb)
     _add_json(verb)
@@ -335,6 +359,21 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
     return parse_given(options.parameter)
 
 
+def _checked(
+    options: argparse.Namespace, function: Callable[..., Any] | None = None
+) -> dict[str, Any]:
+    """The values of -p, none of which has an option of its own; `function` takes them all."""
+    given = _given(options)
+    for name in sorted(_OWN_OPTIONS & given.keys()):
+        raise UserError(f"parameter {name}: give it as --{name}")
+    if function is not None:
+        allowed = set(inspect.signature(function).parameters) - _OWN_OPTIONS
+        for name in given:
+            if name not in allowed:
+                raise unknown_name("parameter", name, allowed)
+    return given
+
+
 def _set(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Those of the named options that were given, as keyword arguments."""
     return {name: value for name in names if (value := getattr(options, name)) is not None}
@@ -351,10 +390,9 @@ def _simulate(options: argparse.Namespace) -> None:
 
     if options.out and options.out.suffix not in (".csv", ".parquet"):
         raise UserError(f"--out {options.out}: allowed: a name that ends in .csv or .parquet")
-    given = _given(options)
-    for name in sorted(_OWN_OPTIONS & given.keys()):
-        raise UserError(f"parameter {name}: give it as --{name}")
-    if options.workload == "alone":
+    alone = options.workload == "alone"
+    given = _checked(options, cgsim.lookup_cost if alone else None)
+    if alone:
         frames = [cgsim.lookup_cost(name, options.machine, **given) for name in options.design]
     else:
         frames = [
@@ -409,6 +447,31 @@ def _print_points(points: Any) -> None:
     causes = [name for name in points if name.endswith("_cycles") and points[name].abs().max() > 0]
     stack = points[["design", "mode", *causes]].rename(columns=lambda c: c.removesuffix("_cycles"))
     print(f"\nwhere the cycles went:\n{stack.to_string(index=False, float_format='{:.2f}'.format)}")
+
+
+def _upkeep(options: argparse.Namespace) -> None:
+    """`cgsim upkeep`."""
+    import pandas as pd
+
+    given = _checked(options, cgsim.upkeep)
+    frame = pd.concat(
+        [cgsim.upkeep(name, options.machine, **given) for name in options.design],
+        ignore_index=True,
+    )
+    points = cgsim.summarise(frame)
+    if options.json:
+        _print_json({"points": _records(points), "replicates": _records(frame)})
+        return
+    first = points.iloc[0]
+    print(
+        f"simulated: {first['machine']}, kernel {first['kernel']}, {first['n_cgroups']} cgroups, "
+        f"{first['n_keys']} keys each, {first['data']} data\n"
+    )
+    columns = [
+        "design", "operation", "ns", "p99_ns", "drained_ns", "deferred_ns", "locked", "locks",
+        "allocated_bytes", "copied_bytes", "freed_bytes", "waiting_bytes",
+    ]  # fmt: skip
+    print(points[columns].to_string(index=False, float_format="{:.1f}".format))
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 POINT = (
-    "design", "machine", "kernel", "workload", "n_cgroups", "n_keys", "mode", "footprint_bytes",
+    "design", "machine", "kernel", "workload", "data", "n_cgroups", "n_keys", "mode", "operation",
+    "footprint_bytes",
 )  # fmt: skip
 """Columns that name a point; rows that agree in them are its replicates."""
 
@@ -23,6 +24,8 @@ _PER_REPLICATE = ("replicate", "seed", "lookups")
 def summarise(frame: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     """One row per point: means of all values, `replicates`, and `ns_low`, `ns_high`.
 
+    Of a column of text the first replicate's is taken.
+
     The interval is Student's t over replicates, NaN with a single one. It says how much the result
     hangs on the seed (placement, order, popularity), not how well the model fits a real machine.
     """
@@ -31,11 +34,15 @@ def summarise(frame: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     rows = []
     for key, group in frame.groupby(points, sort=False, observed=True):
         row: dict[str, Any] = dict(zip(points, key, strict=True))
-        row |= {name: float(group[name].mean()) for name in values}
+        row |= {name: _mean(group[name]) for name in values}
         half = interval_half_width(group["ns"].to_numpy(float), confidence)
         row |= {"ns_low": row["ns"] - half, "ns_high": row["ns"] + half, "replicates": len(group)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _mean(column: pd.Series) -> Any:
+    return float(column.mean()) if pd.api.types.is_numeric_dtype(column) else column.iloc[0]
 
 
 def interval_half_width(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> float:

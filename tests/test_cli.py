@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from cgsim.report import build
 
 VERBS = (
     "simulate",
+    "upkeep",
     "report",
     "mail",
     "notebooks",
@@ -72,6 +74,14 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
         ("simulate --design idr --machine zen5", "unknown machine 'zen5'"),
         ("simulate --design idr --workload netwrk", "did you mean 'network'"),
         ("simulate --design idr -p machine=zen5-vm", "give it as --machine"),
+        ("simulate --design idr --workload alone -p n_kys=1", "did you mean 'n_keys'"),
+        ("upkeep --design idr -p machine=zen5-vm", "give it as --machine"),
+        ("upkeep --design idr -p n_kys=1", "did you mean 'n_keys'"),
+        ("upkeep --design subsys -p n_keys=15", "allowed: a whole number of 1..14"),
+        (
+            "upkeep --design percpu-htab -p data=regular",
+            "'regular' is not allowed; allowed: percpu",
+        ),
         ("trace", "SCENARIO is missing"),
         ("trace idr/deph=2", "idr/depth"),
         ("trace idr/depth=2 --kernel 5.0", "5.0"),
@@ -185,6 +195,7 @@ def test_simulate(
 def test_lookups_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The workload `alone` is the API's lookup_cost."""
 
+    @functools.wraps(cgsim.lookup_cost)
     def lookup_cost(design: str, machine: str, **given: Any) -> pd.DataFrame:
         raise UserError(f"{design} {machine} {given}")
 

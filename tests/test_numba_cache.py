@@ -16,6 +16,7 @@ PYTHON_ONLY = {
     "cgsim.files",
     "cgsim.kernel",
     "cgsim.machines",
+    "cgsim.memory",
     "cgsim.population",
     "cgsim.spec",
 }

@@ -213,6 +213,16 @@ class Heap:
         """Bytes that wait for an RCU grace period."""
         return int(self._block[PENDING_BYTES])
 
+    def retired(self, cache):
+        """Addresses of a cache's objects that wait for a grace period, the youngest first."""
+        address = int(self._block[HEADER + cache * CACHE_FIELDS + PENDING])
+        stride = self.caches[cache].stride_bytes
+        found = []
+        while address != 0:
+            found.append(address)
+            address = self.read(address + stride - 8)
+        return found
+
     @property
     def used_bytes(self):
         """Bytes of all slabs taken so far."""
