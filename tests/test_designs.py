@@ -375,6 +375,40 @@ def test_all_readings_agree(design: Design) -> None:
     assert system.counters()["instructions"] == traced.parse(log).instructions
 
 
+@pytest.mark.parametrize("name", ["idr", "xarray", "radix"])
+def test_a_taken_id_is_refused(name: str) -> None:
+    stage = Stage(get_design(name))
+    results = stage.play([(INSTALL, 0, 1), (INSTALL, 0, 1), (LOOKUP, 0, 1)])
+    assert results[1, 0] == 0
+    assert results[2, 0] == results[0, 0] != 0
+    stage.end()
+    assert stage.live() == stage.before
+
+
+@pytest.mark.parametrize("name", ["htab", "percpu-htab", "lru-htab", "storage"])
+def test_an_update_replaces(name: str) -> None:
+    """BPF maps take the old element out; nothing of it is found, and nothing leaks."""
+    stage = Stage(get_design(name))
+    others = [(INSTALL, 0, key) for key in range(2, 6)]
+    results = stage.play(
+        [(INSTALL, 0, 1), *others, (LOOKUP, 0, 1), (INSTALL, 0, 1), (LOOKUP, 0, 1), (REMOVE, 0, 1),
+         (LOOKUP, 0, 1)]
+    )  # fmt: skip
+    assert results[7, 0] == results[6, 0] not in (0, results[0, 0])
+    assert results[8, 0]
+    assert results[9, 0] == 0
+    stage.end()
+    assert stage.live() == stage.before
+
+
+def test_attaching_again_uses_the_storage_again() -> None:
+    stage = Stage(get_design("cgroup-storage"))
+    results = stage.play([(INSTALL, 0, 1), (INSTALL, 0, 1), (LOOKUP, 0, 1)])
+    assert results[0, 0] == results[1, 0] == results[2, 0] != 0
+    stage.end()
+    assert stage.live() == stage.before
+
+
 def test_key_reuse_after_remove_and_teardown() -> None:
     for design in list_designs():
         stage = Stage(design)

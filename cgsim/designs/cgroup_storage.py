@@ -126,9 +126,17 @@ def lookup(space, design, cgroup, key, token, key_token):
 
 @njit
 def insert(space, design, cgroup, key, token):
-    """Attach: storage and buffer are allocated and tied to the program's array item."""
+    """Attach: storage and buffer are allocated and tied to the program's array item.
+
+    A storage that is there already is used again (bpf_cgroup_storages_alloc).
+    """
     if key >= design.programs:
         return 0
+    array, array_token = load(space, cgroup + design.effective_offset, 8, token)
+    item = array + design.items_offset + design.item_bytes * key
+    storage, storage_token = load(space, item + design.item_storage_offset, 8, array_token)
+    if storage != 0:
+        return load(space, storage, 8, storage_token)[0] + design.data_offset
     storage, storage_token = allocate(space, design.storage_cache, token)
     if storage == 0:
         return 0
@@ -136,8 +144,6 @@ def insert(space, design, cgroup, key, token):
     if buffer == 0:
         return 0
     store(space, storage, 8, buffer, storage_token, buffer_token)
-    array, array_token = load(space, cgroup + design.effective_offset, 8, token)
-    item = array + design.items_offset + design.item_bytes * key
     store(space, item + design.item_storage_offset, 8, storage, array_token, storage_token)
     return buffer + design.data_offset
 

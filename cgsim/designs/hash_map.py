@@ -231,7 +231,10 @@ def lookup(space, design, cgroup, key, token, key_token):
 
 @njit
 def insert(space, design, cgroup, key, token):
-    """Update: hash, take an element, link it at the chain's head under the bucket's lock."""
+    """Update: hash, take an element, link it at the chain's head under the bucket's lock.
+
+    An element that has the key already is taken out after the new one is in (BPF_ANY).
+    """
     identity = _identity(space, design, cgroup)
     poke(space, design.key_buffer, 8, identity)
     element, element_token = allocate(space, design.value_cache, token)
@@ -249,14 +252,38 @@ def insert(space, design, cgroup, key, token):
     store(space, element + design.hash_offset, 4, hashed, element_token, where)
     store(space, element + design.key_offset, 8, identity, element_token, 0)
     spin_lock(space, bucket + _BUCKET_LOCK, where)
+    old, old_token = _find(space, design, bucket, hashed, identity, where)
     first, first_token = load(space, bucket, 8, where)
     store(space, element, 8, first, element_token, first_token)
     store(space, element + 8, 8, bucket, element_token, where)
     if first & 1 == 0:
         store(space, first + 8, 8, element, first_token, element_token)
     store(space, bucket, 8, element, where, element_token)
+    if old != 0:
+        _unlink(space, old, old_token)
     spin_unlock(space, bucket + _BUCKET_LOCK, where)
+    if old != 0:
+        _free(space, design, old, old_token)
     return datum
+
+
+@njit
+def _unlink(space, element, token):
+    """hlist_nulls_del_rcu: the word that points here takes the next element."""
+    following, following_token = load(space, element, 8, token)
+    pointer, pointer_token = load(space, element + 8, 8, token)
+    store(space, pointer, 8, following, pointer_token, following_token)
+    if following & 1 == 0:
+        store(space, following + 8, 8, pointer, following_token, pointer_token)
+
+
+@njit
+def _free(space, design, element, token):
+    """Free an element, and its percpu area, after a grace period."""
+    if design.percpu != 0:
+        area, area_token = load(space, element + design.datum_offset, 8, token)
+        retire(space, design.area_cache, area, area_token)
+    retire(space, design.value_cache, element, token)
 
 
 @njit
@@ -269,18 +296,11 @@ def remove(space, design, cgroup, key, token):
     spin_lock(space, bucket + _BUCKET_LOCK, where)
     element, element_token = _find(space, design, bucket, hashed, identity, where)
     if element != 0:
-        following, following_token = load(space, element, 8, element_token)
-        pointer, pointer_token = load(space, element + 8, 8, element_token)
-        store(space, pointer, 8, following, pointer_token, following_token)
-        if following & 1 == 0:
-            store(space, following + 8, 8, pointer, following_token, pointer_token)
+        _unlink(space, element, element_token)
     spin_unlock(space, bucket + _BUCKET_LOCK, where)
     if element == 0:
         return False
-    if design.percpu != 0:
-        area, area_token = load(space, element + design.datum_offset, 8, element_token)
-        retire(space, design.area_cache, area, area_token)
-    retire(space, design.value_cache, element, element_token)
+    _free(space, design, element, element_token)
     return True
 
 

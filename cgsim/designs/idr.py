@@ -122,7 +122,11 @@ def _count_slot(space, node, amount, token):
 
 @njit
 def link(space, design, cgroup, key, datum, token, datum_token):
-    """idr_alloc at the driver's id: grow the tree, add the nodes missing; False without memory."""
+    """idr_alloc at the driver's id: grow the tree, add the nodes missing.
+
+    False without memory, or if the id is taken (-ENOSPC; radix_tree_insert: -EEXIST, xa_insert:
+    -EBUSY).
+    """
     head = cgroup + design.head_offset
     spin_lock(space, cgroup + design.lock_offset, token)
     # idr_alloc executes about 300 instructions besides its accesses (recorded: 287 to 333)
@@ -162,17 +166,23 @@ def link(space, design, cgroup, key, datum, token, datum_token):
             _count_slot(space, node, 1, node_token)
         node, node_token = child - NODE_TAG, child_token
         shift -= BITS
-    store(space, node + SLOTS + 8 * (key & SLOT_MASK), 8, datum, node_token, datum_token)
-    _count_slot(space, node, 1, node_token)
+    slot = node + SLOTS + 8 * (key & SLOT_MASK)
+    taken, _ = load(space, slot, 8, node_token)
+    if taken == 0:
+        store(space, slot, 8, datum, node_token, datum_token)
+        _count_slot(space, node, 1, node_token)
     spin_unlock(space, cgroup + design.lock_offset, token)
-    return True
+    return taken == 0
 
 
 @njit
 def insert(space, design, cgroup, key, token):
-    """Allocate a datum and link it at the driver's id."""
+    """Allocate a datum and link it at the driver's id; 0 if that is taken."""
     datum, datum_token = allocate(space, design.value_cache, token)
-    if datum == 0 or not link(space, design, cgroup, key, datum, token, datum_token):
+    if datum == 0:
+        return 0
+    if not link(space, design, cgroup, key, datum, token, datum_token):
+        release(space, design.value_cache, datum, datum_token)
         return 0
     return datum
 

@@ -287,7 +287,10 @@ def add_storage(space, design, owner, token):
 
 @njit
 def insert(space, design, cgroup, key, token):
-    """Allocate an element, at first also the storage; link it at the head under the lock."""
+    """Allocate an element, at first also the storage; link it at the head under the lock.
+
+    An element of the map that is there already is taken out after the new one is in (BPF_ANY).
+    """
     element, element_token = allocate(space, design.value_cache, token)
     if element == 0:
         return 0
@@ -302,14 +305,45 @@ def insert(space, design, cgroup, key, token):
     node = element + design.node_offset
     work(space, 40, 8)
     _lock(space, design, storage, storage_token)
+    old, old_token = _find(space, design, storage, key, storage_token)
     first, first_token = load(space, head, 8, storage_token)
     store(space, node, 8, first, element_token, first_token)
     store(space, node + 8, 8, head, element_token, storage_token)
     if first != 0:
         store(space, first + 8, 8, node, first_token, element_token)
     store(space, head, 8, node, storage_token, element_token)
+    if old != 0:
+        _unlink(space, design, storage, old, key, storage_token, old_token)
     _unlock(space, design, storage, storage_token)
+    if old != 0:
+        retire(space, design.value_cache, old - design.node_offset, old_token)
     return element + design.datum_offset
+
+
+@njit
+def _find(space, design, storage, key, storage_token):
+    """Walk a storage's list to a map's element; returns (its list node or 0, token)."""
+    node, node_token = load(space, storage + design.list_offset, 8, storage_token)
+    while node != 0:
+        found, _ = load(space, node - design.node_offset + design.smap_offset, 8, node_token)
+        if found == key:
+            break
+        node, node_token = load(space, node, 8, node_token)
+    return node, node_token
+
+
+@njit
+def _unlink(space, design, storage, node, key, storage_token, node_token):
+    """hlist_del_init_rcu; the map's cache slot no longer shows the element."""
+    following, following_token = load(space, node, 8, node_token)
+    pointer, pointer_token = load(space, node + 8, 8, node_token)
+    store(space, pointer, 8, following, pointer_token, following_token)
+    if following != 0:
+        store(space, following + 8, 8, pointer, following_token, pointer_token)
+    slot, slot_token = _slot(space, design, storage, key, storage_token, 0)
+    cached, _ = load(space, slot, 8, slot_token)
+    if cached == node - design.node_offset + design.smap_offset:
+        store(space, slot, 8, 0, slot_token, 0)
 
 
 @njit
@@ -318,28 +352,14 @@ def remove(space, design, cgroup, key, token):
     storage, storage_token = load(space, cgroup + design.pointer_offset, 8, token)
     if storage == 0:
         return False
-    node, node_token = load(space, storage + design.list_offset, 8, storage_token)
-    while node != 0:
-        found, _ = load(space, node - design.node_offset + design.smap_offset, 8, node_token)
-        if found == key:
-            break
-        node, node_token = load(space, node, 8, node_token)
+    node, node_token = _find(space, design, storage, key, storage_token)
     if node == 0:
         return False
     work(space, 40, 8)
     _lock(space, design, storage, storage_token)
-    following, following_token = load(space, node, 8, node_token)
-    pointer, pointer_token = load(space, node + 8, 8, node_token)
-    store(space, pointer, 8, following, pointer_token, following_token)
-    if following != 0:
-        store(space, following + 8, 8, pointer, following_token, pointer_token)
-    element = node - design.node_offset
-    slot, slot_token = _slot(space, design, storage, key, storage_token, 0)
-    cached, _ = load(space, slot, 8, slot_token)
-    if cached == element + design.smap_offset:
-        store(space, slot, 8, 0, slot_token, 0)
+    _unlink(space, design, storage, node, key, storage_token, node_token)
     _unlock(space, design, storage, storage_token)
-    retire(space, design.value_cache, element, node_token)
+    retire(space, design.value_cache, node - design.node_offset, node_token)
     if peek(space, storage + design.list_offset, 8) == 0:
         store(space, cgroup + design.pointer_offset, 8, 0, token, 0)
         retire(space, design.storage_cache, storage, storage_token)
