@@ -167,6 +167,22 @@ Locks, allocation, copying, and memory that waits for a grace period stand besid
 
     verb = _verb(
         verbs,
+        "misuse",
+        _misuse,
+        "make the users' mistakes with each design, and say what came of them",
+        """\
+examples:
+  cgsim misuse
+  cgsim misuse --design hash-as-posted --design table
+  cgsim misuse --misuse 'install twice' --json
+""",
+    )
+    verb.add_argument("--design", action="append", default=[], metavar="NAME", help="repeat; all")
+    verb.add_argument("--misuse", action="append", default=[], metavar="NAME", help="repeat; all")
+    _add_json(verb)
+
+    verb = _verb(
+        verbs,
         "report",
         _report,
         "run the notebooks, write HTML pages, mail.txt and manifest.json",
@@ -472,6 +488,20 @@ def _upkeep(options: argparse.Namespace) -> None:
         "allocated_bytes", "copied_bytes", "freed_bytes", "waiting_bytes",
     ]  # fmt: skip
     print(points[columns].to_string(index=False, float_format="{:.1f}".format))
+
+
+def _misuse(options: argparse.Namespace) -> None:
+    """`cgsim misuse`."""
+    from cgsim.interface import explore
+
+    frame = explore(options.design, options.misuse)
+    if options.json:
+        _print_json({"rows": _records(frame)})
+        return
+    for name, rows in frame.groupby("misuse", sort=False):
+        print(f"{name}:")
+        for (harm, text), same in rows.groupby(["harm", "what_happened"], sort=False):
+            print(f"  {harm}: {text}\n    {', '.join(same['design'])}")
 
 
 def _report(options: argparse.Namespace) -> int:

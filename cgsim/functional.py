@@ -25,6 +25,7 @@ from cgsim.designs.base import (
     get_design,
     insert,
     lookup,
+    put,
     register,
     remove,
     teardown,
@@ -134,6 +135,8 @@ def _play(space, design, caches, cgroups, keys, operations, seed, told, twin, co
         elif what == _LOOKUP:
             datum, _ = lookup(space, design, cgroups[c], keys[k], 0, 0)
             _judge_lookup(space, datum, told, row, counts, faults)
+            if datum != 0 and row[_NUMBER] != 0:
+                put(space, design, datum, 0)
         elif what == _TEARDOWN:
             teardown(space, design, cgroups[c], 0)
             cgroups[c] = create(space, design)
@@ -207,7 +210,7 @@ def compare_with_dict(
     counts = np.zeros(len(KINDS), dtype=np.int64)
     faults = np.zeros(len(FAULTS), dtype=np.int64)
     caches = len(heap.caches)
-    told = int(chosen.reader_side != "none")
+    told = int(chosen.checks_presence)
     arguments = (space, parameters, caches, cgroups)
     judges = (told, twin, counts, faults)
     if not compiled_for(_play, kind)(*arguments, keys, operations, seed, *judges):

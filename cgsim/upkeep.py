@@ -44,6 +44,7 @@ from cgsim.designs.base import (
     get_design,
     insert,
     lookup,
+    put,
     remove,
     teardown,
 )
@@ -105,6 +106,7 @@ def _empty_areas(space, design, percpu, cgroup, keys, first, last):
         datum, datum_token = lookup(space, design, cgroup, keys[k], 0, 0)
         area, area_token = load(space, datum, 8, datum_token)
         give_area(space, percpu, area, area_token)
+        put(space, design, datum, datum_token)
 
 
 @njit

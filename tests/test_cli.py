@@ -22,6 +22,7 @@ from cgsim.report import build
 VERBS = (
     "simulate",
     "upkeep",
+    "misuse",
     "report",
     "mail",
     "notebooks",
@@ -82,6 +83,8 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
             "upkeep --design percpu-htab -p data=regular",
             "'regular' is not allowed; allowed: percpu",
         ),
+        ("misuse --design idx", "did you mean 'idr'"),
+        ("misuse --misuse twice", "allowed: ask for nothing, first key, install twice"),
         ("trace", "SCENARIO is missing"),
         ("trace idr/deph=2", "idr/depth"),
         ("trace idr/depth=2 --kernel 5.0", "5.0"),

@@ -14,6 +14,7 @@ PYTHON_ONLY = {
     "cgsim.data",
     "cgsim.errors",
     "cgsim.files",
+    "cgsim.interface.program",
     "cgsim.kernel",
     "cgsim.machines",
     "cgsim.memory",

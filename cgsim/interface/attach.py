@@ -434,6 +434,7 @@ class Attachments:
         """
         if path not in PATHS:
             raise UserError(f"unknown path {path!r}; allowed: {', '.join(PATHS)}")
+        self._choose_paths()
         for number, program in enumerate(self.programs):
             if path == "inlined" and self.table[number, P_PATH] != INLINED:
                 raise UserError(
