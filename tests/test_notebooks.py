@@ -26,6 +26,7 @@ TINY: dict[str, dict[str, Any]] = {
         "cgroups": [10, 20],
         "footprints_kib": [0, 4],
     },
+    "02_designs": {"designs": ["list", "hash", "direct"], "n_keys": 2, "n_cgroups": 20},
 }
 NAMES = sorted(TINY)
 
@@ -93,6 +94,8 @@ def test_declares_what_it_checks(name: str, root: Path) -> None:
         ("00_thread", {"n_keys": 0}, "parameter n_keys = 0 is not allowed"),
         ("01_lookup", {"n_key": 8}, "unknown parameter 'n_key'.*n_keys"),
         ("01_lookup", {"designs": ["subsys"], "n_keys": 15}, "none of the designs holds so many"),
+        ("02_designs", {"designs": ["subsys"], "n_keys": 15}, "none of the designs holds so many"),
+        ("02_designs", {"removals": 0}, "parameter removals = 0 is not allowed"),
     ],
 )
 def test_refused(name: str, parameters: dict[str, Any], message: str, sources: Path) -> None:

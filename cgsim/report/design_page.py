@@ -1,0 +1,318 @@
+"""What the page of designs shows of each: its recorded accesses, cost curve, memory and upkeep."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cgsim.designs import get_design
+from cgsim.kernel import load_kernel
+from cgsim.report.compare import SAME_NS
+from cgsim.report.figure import new_figure, styled
+from cgsim.report.plot import FLOOR_NS
+from cgsim.report.tables import html_table
+from cgsim.scenarios import all_scenarios, numbers_in
+from cgsim.scenarios.fields import rows_of, without_index
+from cgsim.trace import FREE_STRUCTS, compare, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cgsim.designs import Design
+
+_LONGEST = 3
+"""Of a scenario's numbers (position, depth) the largest up to this one is shown."""
+
+
+class Recording(NamedTuple):
+    """A scenario that a design mirrors: what `cgsim.trace.trace` gives, and the recorded row."""
+
+    scenario: str
+    ours: dict[str, Any]
+    recorded: dict[str, Any]
+
+
+def recording_of(design: Design, kernel: str) -> Recording | None:
+    """The recorded function that a design says it mirrors, beside ours; None if there is none."""
+    facts = load_kernel(kernel)
+    functions = _functions(design.mirrors)
+    for scenario in all_scenarios():
+        if not functions & _functions(scenario.mirrors) or facts.series not in scenario.kernels:
+            continue
+        found = {number: row for row in rows_of(facts)
+                 if (number := numbers_in(scenario, row)) is not None}  # fmt: skip
+        if found:
+            number = max((n for n in found if n <= _LONGEST), default=min(found))
+            name = scenario.name(number)
+            return Recording(name, trace(name, kernel, cycles=False), found[number])
+    return None
+
+
+def _functions(mirrors: str) -> set[str]:
+    """The names of C functions in a text that says what is mirrored."""
+    words = mirrors.replace(",", " ").replace(";", " ").split()
+    return {word for word in words if "_" in word and "/" not in word}
+
+
+def access_table(found: Recording) -> Any:
+    """Each access of ours, in program order, and the recorded one beside it."""
+    ours, recorded = found.ours["accesses"], found.recorded["accesses"]
+    rows = []
+    for number in range(max(len(ours), len(recorded))):
+        mine = ours[number] if number < len(ours) else None
+        theirs = recorded[number] if number < len(recorded) else None
+        same = mine is not None and theirs is not None and _key(mine) == _key(theirs)
+        rows.append((number + 1, *_cells(mine), "the same" if same else _words(theirs)))
+    headers = ("", "op", "object", "bytes", "field", "waits for", "recorded")
+    return html_table(headers, rows, texts=True)
+
+
+def _key(access: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What must be equal; a place in a freely indexed array by its name."""
+    name = without_index(access["field"])
+    free = access["struct"] in FREE_STRUCTS or (name is not None and "[]" in name)
+    place = name if free else access["offset"]
+    return access["op"], access["struct"], place, access["size"], tuple(access["deps"])
+
+
+def _cells(access: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if access is None:
+        return ("-", "", "", "", "")
+    after = ", ".join(str(dep + 1) for dep in access["deps"]) or "-"
+    offset = access["offset"]
+    place = f"{access['struct']} + {offset}"
+    first = offset if offset is not None else 0
+    return (
+        access["op"],
+        place,
+        f"{first}..{first + access['size'] - 1}",
+        access["field"] or "",
+        after,
+    )
+
+
+def _words(access: Mapping[str, Any] | None) -> str:
+    return "nothing" if access is None else " ".join(cell for cell in _cells(access) if cell)
+
+
+def recording_sentence(found: Recording) -> str:
+    """What was compared, and what differs."""
+    ours, recorded = found.ours, found.recorded
+    different = compare(recorded, ours)
+    text = (
+        f"{found.scenario} beside {recorded['function']} of Linux {recorded['kernel_version']}: "
+        f"{len(ours['accesses'])} accesses, {ours['instructions']} instructions, "
+        f"{ours['cond_branches']} conditional branches; "
+    )
+    return text + (f"different: {'; '.join(different)}." if different else "nothing differs.")
+
+
+def design_curves(
+    panels: Sequence[tuple[str, pd.DataFrame, str, str]], design: str, modes: Sequence[str]
+) -> Figure:
+    """One design's cost in each panel, the other designs' in grey behind it.
+
+    panels : (title, summary frame, column of the abscissa, its label). modes : the first in which
+    a design has rows is shown.
+    """
+    with styled():
+        figure, many = new_figure(2.3, len(panels), sharey=True)
+        for axes, (title, frame, x, label) in zip(many, panels, strict=True):
+            _others(axes, frame[frame["design"] != design], x, modes)
+            own = _of_mode(frame[frame["design"] == design], modes)
+            _own(axes, own, x)
+            ticks = sorted(frame[x].unique())
+            axes.set(xscale="log", yscale="log", xlabel=label, title=title)
+            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            axes.minorticks_off()
+            axes.yaxis.set_major_formatter("{x:g}")
+        many[0].set_ylabel("ns per lookup")
+    return figure
+
+
+def _of_mode(rows: pd.DataFrame, modes: Sequence[str]) -> pd.DataFrame:
+    for mode in modes:
+        found = rows[rows["mode"] == mode]
+        if not found.empty:
+            return found
+    return rows
+
+
+def _others(axes: Axes, frame: pd.DataFrame, x: str, modes: Sequence[str]) -> None:
+    """All other designs' lines, as one path with gaps."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for _, rows in frame.groupby("design", sort=False):
+        rows = _of_mode(rows, modes).sort_values(x)
+        xs += [*rows[x], math.nan]
+        ys += [*rows["ns"].clip(lower=FLOOR_NS), math.nan]
+    axes.plot(xs, ys, color="#cfcfcf", linewidth=0.9)
+
+
+def _own(axes: Axes, rows: pd.DataFrame, x: str) -> None:
+    """The design's line, its cost written at both ends."""
+    rows = rows.sort_values(x)
+    axes.plot(
+        rows[x], rows["ns"].clip(lower=FLOOR_NS), color="#000000", linewidth=2, marker="o", zorder=3
+    )
+    ends = (rows.index[0], rows.index[-1]) if len(rows) > 1 else rows.index
+    for end in ends:
+        value = float(rows.loc[end, "ns"])
+        axes.annotate(
+            f"{value:.1f}" if value >= SAME_NS else f"<{SAME_NS:g}",
+            (float(rows.loc[end, x]), max(value, FLOOR_NS)),
+            xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8, zorder=4,
+        )  # fmt: skip
+
+
+def curves_alt(
+    panels: Sequence[tuple[str, pd.DataFrame, str, str]], design: str, modes: Sequence[str]
+) -> str:
+    """The figure in words: the design's cost at both ends of each panel."""
+    parts = []
+    for title, frame, x, label in panels:
+        own = _of_mode(frame[frame["design"] == design], modes).sort_values(x)
+        first, last = own.iloc[0], own.iloc[-1]
+        parts.append(
+            f"{title}: {first['ns']:.1f} ns at {first[x]:,} {label}, {last['ns']:.1f} ns at "
+            f"{last[x]:,}"
+        )
+    return f"Cost of a lookup with {design}, other designs in grey. {'; '.join(parts)}."
+
+
+def shown_mode(design: str) -> str:
+    """Which cost the curve shows: nothing waits where the address does not hang on the cgroup."""
+    return "dependent" if get_design(design).needs_cgroup else "throughput"
+
+
+UPKEEP_HEADERS = (
+    "operation", "ns", "ns, cold", "freed later, ns", "locked", "lock in", "allocated", "copied",
+    "freed", "waits",
+)  # fmt: skip
+
+
+def upkeep_table(warm: pd.DataFrame, cold: pd.DataFrame) -> Any:
+    """What one design's operations cost and do; bytes but for the locked instructions."""
+    cold = cold.set_index("operation")
+    rows = [
+        (
+            row["operation"],
+            _ns(row["ns"]),
+            _ns(cold.loc[row["operation"], "ns"]),
+            _ns(row["deferred_ns"]) if row["deferred_ns"] > 0 else "-",
+            f"{row['locked']:,.3g}" if row["locked"] < 100 else f"{row['locked']:,.0f}",
+            row["locks"].replace("global:", "") or "-",
+            *(_bytes(row[f"{name}_bytes"]) for name in ("allocated", "copied", "freed", "waiting")),
+        )
+        for _, row in warm.iterrows()
+    ]
+    return html_table(UPKEEP_HEADERS, rows)
+
+
+def _ns(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _bytes(value: float) -> str:
+    return "-" if value == 0 else f"{value:,.0f}"
+
+
+def side_by_side(warm: pd.DataFrame, operations: Sequence[str]) -> Any:
+    """A row per design: ns of each operation, and the bytes that one removal leaves waiting."""
+    rows = []
+    for name, own in warm.groupby("design", sort=False):
+        ns = dict(zip(own["operation"], own["ns"].astype(float), strict=True))
+        waiting = float(own.loc[own["operation"] == "remove", "waiting_bytes"].iloc[0])
+        cells = [_ns(ns[op]) if op in ns else "-" for op in operations]
+        rows.append((name, *cells, _bytes(waiting)))
+    return html_table(("design", *operations, "waiting"), rows)
+
+
+def memory_table(frame: pd.DataFrame) -> Any:
+    """A row per design and kind of data, bytes."""
+    columns = (
+        "field_bytes", "cgroup_bytes", "entry_bytes", "percpu_bytes", "key_bytes", "fixed_bytes",
+        "total_bytes",
+    )  # fmt: skip
+    headers = (
+        "design", "data", "field", "cgroup", "entry", "copies", "key", "fixed", "total",
+    )  # fmt: skip
+    rows = [
+        (row["design"], row["data"], *(_bytes(row[name]) for name in columns))
+        for _, row in frame.iterrows()
+    ]
+    return html_table(headers, rows)
+
+
+def memory_line(frame: pd.DataFrame, design: str) -> str:
+    """One design's memory in a sentence."""
+    parts = []
+    for _, row in frame[frame["design"] == design].iterrows():
+        text = (
+            f"{row['data']} data: {row['entry_bytes']:,.0f} bytes per entry, "
+            f"{row['cgroup_bytes']:,.0f} per cgroup"
+        )
+        if row["percpu_bytes"]:
+            text += f", {row['percpu_bytes']:,.0f} for an entry's copies"
+        if row["key_bytes"]:
+            text += f", {row['key_bytes']:,.0f} per key"
+        parts.append(text)
+    first = frame.iloc[0]
+    sizes = f"{first['n_keys']} keys and {first['possible_cpus']} possible CPUs"
+    return f"Memory with {sizes}, {'; '.join(parts)}."
+
+
+def misuse_table(frame: pd.DataFrame) -> Any:
+    """A row per mistake and outcome: what came of it, and with which designs."""
+    rows: list[tuple[str, ...]] = []
+    for name, found in frame.groupby("misuse", sort=False):
+        for (harm, text), same in found.groupby(["harm", "what_happened"], sort=False):
+            rows.append((str(name), str(harm), str(text), ", ".join(same["design"])))
+    return html_table(("mistake", "harm", "what happened", "with"), rows, texts=True)
+
+
+def packet_table(warm: pd.DataFrame, cold: pd.DataFrame) -> Any:
+    """A row per way to the buffer: ns per packet beyond the packet without one."""
+    base = {frame_name: float(frame["ns"].iloc[0]) for frame_name, frame in _pair(warm, cold)}
+    cold_by_way = cold.set_index("way")
+    rows = [
+        (
+            row["way"], _ns(row["ns"]), f"{row['ns'] - base['warm']:+.1f}",
+            _ns(cold_by_way.loc[row["way"], "ns"]),
+            f"{cold_by_way.loc[row['way'], 'ns'] - base['cold']:+.1f}",
+            f"{row['accesses']:.0f}", f"{row['programs']:,.0f}",
+        )
+        for _, row in warm.iterrows()
+    ]  # fmt: skip
+    return html_table(
+        ("way", "ns", "more", "ns, cold", "more", "accesses", "programs in memory"), rows
+    )
+
+
+def _pair(warm: pd.DataFrame, cold: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    return (("warm", warm), ("cold", cold))
+
+
+def upkeep_sentences(warm: pd.DataFrame, grace_ms: int, removals: int) -> list[str]:
+    """Who pays least and most at install and at a key's end; what waits for grace periods."""
+    texts = []
+    for operation in ("install", "remove", "drop key"):
+        rows = warm[warm["operation"] == operation].sort_values("ns")
+        low, high = rows.iloc[0], rows.iloc[-1]
+        texts.append(
+            f"{operation}: from {_ns(low['ns'])} ns ({low['design']}) to {_ns(high['ns'])} ns "
+            f"({high['design']})"
+        )
+    rows = warm[warm["operation"] == "remove"].sort_values("waiting_bytes")
+    most = rows.iloc[-1]
+    waiting = most["waiting_bytes"] * removals * grace_ms / 1000
+    return [
+        f"{'; '.join(texts)}.",
+        f"{removals:,} removals a second and grace periods of {grace_ms} ms (both assumed) keep "
+        f"{waiting / 1024:,.1f} KiB waiting with {most['design']}, which frees most per removal "
+        f"({most['waiting_bytes']:,.0f} bytes).",
+    ]

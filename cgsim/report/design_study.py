@@ -1,0 +1,120 @@
+"""The study behind the page of designs, and the section that shows one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from cgsim.anatomy import anatomy
+from cgsim.designs import get_design
+from cgsim.memory import memory_cost, ways
+from cgsim.report.design_page import (
+    access_table,
+    curves_alt,
+    design_curves,
+    memory_line,
+    recording_of,
+    recording_sentence,
+    shown_mode,
+    upkeep_table,
+)
+from cgsim.report.drawing import alt_text, caption, draw
+from cgsim.report.experiments import FOOTPRINT_BYTES, over_cgroups, over_keys
+from cgsim.report.figure import show
+from cgsim.report.words import answer, heading
+from cgsim.summary import summarise
+from cgsim.upkeep import upkeep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cgsim.report.experiments import Setting
+
+_KEYS = {"quick": (1, 4, 16), "full": (1, 4, 16, 64, 256, 1024)}
+_CGROUPS = {"quick": (10, 100, 1000), "full": (10, 100, 1000, 10_000)}
+_SAMPLES = {"quick": 8, "full": 64}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was simulated of all designs; frames are summaries."""
+
+    setting: Setting
+    n_keys: int
+    by_keys: pd.DataFrame
+    by_cgroups: pd.DataFrame
+    warm: pd.DataFrame
+    """`cgsim.upkeep` with little in between."""
+    cold: pd.DataFrame
+    """The same after other code has walked through `FOOTPRINT_BYTES`."""
+    memory: pd.DataFrame
+
+
+def study_designs(
+    setting: Setting,
+    names: Sequence[str],
+    preset: str,
+    n_keys: int,
+    n_cgroups: int,
+    possible_cpus: int,
+) -> Study:
+    """Simulate lookups, updates and memory of some designs."""
+    keys = sorted({*_KEYS[preset], n_keys})
+    cgroups = sorted({*_CGROUPS[preset], n_cgroups})
+
+    def updates(footprint_bytes: int, samples: int) -> pd.DataFrame:
+        frames = [
+            upkeep(
+                name,
+                setting.machine,
+                n_cgroups=n_cgroups,
+                n_keys=n_keys,
+                data=ways(get_design(name))[0],
+                footprint_bytes=footprint_bytes,
+                samples=samples,
+                replicates=setting.replicates,
+                seed=setting.seed,
+                kernel=setting.kernel,
+                threads=setting.threads,
+            )
+            for name in names
+        ]
+        return summarise(pd.concat(frames, ignore_index=True))
+
+    return Study(
+        setting,
+        n_keys,
+        over_keys(setting, keys, n_cgroups),
+        over_cgroups(setting, cgroups, n_keys),
+        updates(0, _SAMPLES[preset]),
+        # fewer, since each walks through much memory
+        updates(FOOTPRINT_BYTES, _SAMPLES[preset] // 2),
+        memory_cost(names, possible_cpus=possible_cpus, n_keys=n_keys, kernel=setting.kernel),
+    )
+
+
+def show_design(study: Study, name: str) -> None:
+    """Display the section of one design."""
+    from IPython.display import display
+
+    design = get_design(name)
+    setting = study.setting
+    drawn = anatomy(design, n_keys=study.n_keys, kernel=setting.kernel, seed=setting.seed)
+    display(heading(f"{name}: {design.title}", f"Mirrors {design.mirrors}. {caption(drawn)}."))
+    show(draw(drawn), alt_text(drawn), light=True)
+    found = recording_of(design, setting.kernel)
+    if found is None:
+        display(answer("No recorded function of the kernel corresponds to it."))
+    else:
+        display(answer(recording_sentence(found)), access_table(found))
+    modes = (shown_mode(name), "throughput")
+    panels = (
+        (f"{modes[0]}, by keys", study.by_keys, "n_keys", "keys per cgroup"),
+        (f"{modes[0]}, by cgroups", study.by_cgroups, "n_cgroups", "cgroups"),
+    )
+    curves = design_curves(panels, name, modes)
+    show(curves, curves_alt(panels, name, modes), light=True)
+    warm, cold = (frame[frame["design"] == name] for frame in (study.warm, study.cold))
+    display(upkeep_table(warm, cold), answer(memory_line(study.memory, name)))
