@@ -16,7 +16,7 @@ register moves take none. Fitted on the native cycles of the recorded kernel fun
 
 HOLD_CYCLES = 7
 """Cycles that a scheduler entry is held beyond the wait for operands: from dispatch to execution,
-and until a loaded value is certain. Fitted with the above (benchmarks/TRACES.md)."""
+and until a loaded value is certain. Fitted likewise, on some families (benchmarks/TRACES.md)."""
 
 _SHARED_BY = {"core": PRIVATE, "cluster": CLUSTER, "socket": SOCKET}
 _INCLUSION = {"nine": NINE, "inclusive": INCLUSIVE, "victim": VICTIM}

@@ -142,7 +142,7 @@ HARNESS = Harness(1, 6 * TICKS, 2)
 """What the native loop itself costs, the same for every scenario: a call through a pointer, the
 return and the loop's branch hold the front end up for 6 cycles, and between a result and the next
 argument stand an `and` and an `add`. Fitted on the native cycles of the recorded scenarios, as is
-`cgsim.spec.INSTRUCTIONS_PER_OP`; none was held out."""
+`cgsim.spec.INSTRUCTIONS_PER_OP` (benchmarks/TRACES.md says what was held out of which fit)."""
 
 
 def _cycles(heap: Heap, call: Call, machine: Machine, accesses: int) -> dict[str, float]:

@@ -143,7 +143,7 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_AHEAD_UNTIL,  # instruction number up to which the wrong path may have come
     C_WAITING,  # entries of the schedulers taken, packed (`cgsim.core.scheduler`)
     C_WAIT_BUCKET,  # bucket of the dispatch clock up to which they have been given back
-    C_HOLD,  # ticks that an entry is held beyond the wait for operands
+    C_HOLD,  # ticks that an entry is held beyond the wait for operands; -1: none binds
     C_PAUSED,  # ticks of the retirement clock that other code took
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,

@@ -58,6 +58,8 @@ def bucket_at(cpu, dispatched, start):
 @inlined
 def is_crowded(cpu, dispatched, entries):
     """Nonzero if a scheduler may be full with `entries` more, or many buckets have passed."""
+    if fixed(cpu, C_HOLD) < 0:
+        return 0
     lag = (dispatched >> _SHIFT) - get(cpu, C_WAIT_BUCKET)
     return get(cpu, C_WAITING) + entries & _FULL | lag & -_LAG
 
@@ -65,6 +67,8 @@ def is_crowded(cpu, dispatched, entries):
 @inlined
 def take(cpu, dispatched, token, alu, agu):
     """Take entries: the ALUs' until `C_LOADED`, the AGUs' until `token`."""
+    if fixed(cpu, C_HOLD) < 0:
+        return
     add(cpu, C_WAITING, alu + agu)
     add(cpu, C_WAIT + bucket_at(cpu, dispatched, get(cpu, C_LOADED)), alu)
     add(cpu, C_WAIT + bucket_at(cpu, dispatched, token), agu)
@@ -96,6 +100,8 @@ def hold(cpu, work, tests, dispatched, token, agu):
 
     `token`: of the address. The front end stands still until there is room for what comes next.
     """
+    if fixed(cpu, C_HOLD) < 0:
+        return
     bucket = dispatched >> _SHIFT
     if get(cpu, C_WAIT_BUCKET) < bucket:
         _give_back(cpu, bucket)

@@ -267,7 +267,8 @@ class System:
         block[b.C_WAITING] = scheduler.empty(
             -(-spec.alu_entries // siblings), -(-spec.agu_entries // siblings)
         )
-        block[b.C_HOLD] = ticks(spec.hold_cycles)
+        binds = spec.alu_entries or spec.agu_entries
+        block[b.C_HOLD] = ticks(spec.hold_cycles) if binds else -1
         block[b.C_STORE_ENTRIES] = store_entries
         block[b.C_STORE_INTERVAL] = ticks(spec.store_interval_cycles)
         block[b.C_STORE_RING] = address_of(self._array(store_entries))

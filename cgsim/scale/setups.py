@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cgsim.core.heap import allocate
-from cgsim.core.jit import njit
-from cgsim.core.space import Native, peek, poke
+from cgsim.core.space import Native
 from cgsim.data import data_path
 from cgsim.designs import (
     array_map,
@@ -27,13 +25,12 @@ from cgsim.designs import (
     subsys_array,
     xarray,
 )
-from cgsim.designs.base import create, insert
 from cgsim.errors import UserError, unknown_name
 from cgsim.scale.calls import ArrayCall, DeviceHash, MapCall, StorageCall
+from cgsim.scale.fill import add_counters, add_devices, fill, look_up_all
 from cgsim.scale.heap import PlacedHeap
 from cgsim.scenarios.counter_ops import PageCounter
 from cgsim.scenarios.lookups import registered
-from cgsim.scenarios.play import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,36 +96,19 @@ class Workshop:
         needed = int(1.3 * per_cgroup * self.count) + extra_bytes + _SPARE_BYTES
         return PlacedHeap(needed, seed=self._seed, pages=self._pages, slabs=slabs)
 
-    def fill(self, heap: PlacedHeap, design: Any, keys: np.ndarray) -> np.ndarray:
-        """Create the cgroups with a datum for every key, keys[0] found first; their addresses."""
-        owners = np.zeros(self.count, dtype=np.int64)
-        if _fill(Native(heap.mem, heap.block), design, owners, keys) != 0:
+    def fill(
+        self, heap: PlacedHeap, design: Any, keys: np.ndarray, owners: int | None = None
+    ) -> np.ndarray:
+        """Create the cgroups (or so many owners) with a datum for every key; their addresses."""
+        addresses = np.zeros(self.count if owners is None else owners, dtype=np.int64)
+        if fill(_space(heap), design, addresses, keys) != 0:
             raise UserError(f"validate scale: {self.name}: the simulated memory is exhausted")
-        return owners
+        return addresses
 
 
 def _word(text: str) -> str:
     """The first word of an object's type, without an array's size."""
     return text.split(" ")[0].split("[")[0]
-
-
-@njit
-def _fill(space, design, owners, keys):
-    failed = 0
-    for i in range(owners.size):
-        owners[i] = create(space, design)
-        if owners[i] == 0:
-            return 1
-        for k in range(keys.size - 1, -1, -1):
-            if insert(space, design, owners[i], keys[k], 0) == 0:
-                failed += 1
-    return failed
-
-
-@njit
-def _look_up_all(space, design, owners, key):
-    for i in range(owners.size):
-        look_up(space, design, owners[i], key)
 
 
 def _space(heap: PlacedHeap) -> Native:
@@ -172,9 +152,7 @@ def _global_idr(shop: Workshop) -> Prepared:
     design = idr.prepare(heap, shop.kernel, owner="idr")
     heap.shuffle(design.node_cache, _nodes(1, shop.count))
     numbers = np.arange(shop.count, dtype=np.int64)
-    owners = np.zeros(1, dtype=np.int64)
-    _fill(_space(heap), design, owners, numbers)
-    return Prepared(heap, design, owners, numbers)
+    return Prepared(heap, design, shop.fill(heap, design, numbers, owners=1), numbers)
 
 
 def _xarray(shop: Workshop, keys: int) -> Prepared:
@@ -200,38 +178,6 @@ def _list(shop: Workshop, length: int, last: bool) -> Prepared:
     return Prepared(heap, design, owners, devices[-1:] if last else devices)
 
 
-@njit
-def _add_devices(space, design, caches, owners, indices):
-    """A network namespace with its hash heads per owner, and a device for each index."""
-    for i in range(owners.size):
-        net = allocate(space, caches[0], 0)[0]
-        heads = allocate(space, caches[1], 0)[0]
-        poke(space, net + design.heads_offset, 8, heads)
-        owners[i] = net
-        for k in range(indices.size - 1, -1, -1):
-            device = allocate(space, caches[2], 0)[0]
-            bucket = heads + 8 * (indices[k] & design.mask)
-            poke(space, device + design.index_offset, 4, indices[k])
-            poke(space, device + design.node_offset, 8, peek(space, bucket, 8))
-            poke(space, bucket, 8, device + design.node_offset)
-
-
-@njit
-def _add_counters(space, design, cache, counter, owners):
-    """A page counter per owner and one root; their watermarks are never reached."""
-    never = 1 << 62
-    root = 0
-    for i in range(-1, owners.size):
-        address = allocate(space, cache, 0)[0] + counter
-        for offset in (design.max_offset, design.watermark_offset, design.local_watermark_offset):
-            poke(space, address + offset, 8, never)
-        poke(space, address + design.parent_offset, 8, root)
-        if i < 0:
-            root = address
-        else:
-            owners[i] = address
-
-
 def _devices(shop: Workshop, indices: tuple[int, ...]) -> Prepared:
     heap = shop.heap(dev_index_head="hlist_head")
     kernel = shop.kernel
@@ -250,7 +196,7 @@ def _devices(shop: Workshop, indices: tuple[int, ...]) -> Prepared:
         heap.shuffle(cache, each * shop.count)
     owners = np.zeros(shop.count, dtype=np.int64)
     numbers = np.array(indices, dtype=np.int64)
-    _add_devices(_space(heap), design, np.array(caches), owners, numbers)
+    add_devices(_space(heap), design, np.array(caches), owners, numbers)
     return Prepared(heap, design, owners, numbers)
 
 
@@ -268,7 +214,7 @@ def _storage(shop: Workshop, owner: str, others: int) -> Prepared:
     maps = registered(_space(heap), design, others + 1)
     owners = shop.fill(heap, design, maps[1:] if others else maps)
     if not others:
-        _look_up_all(_space(heap), design, owners, maps[0])
+        look_up_all(_space(heap), design, owners, maps[0])
     return Prepared(heap, design, owners, maps[:1])
 
 
@@ -328,7 +274,7 @@ def _page_counter(shop: Workshop) -> Prepared:
     )
     owners = np.zeros(shop.count, dtype=np.int64)
     counter = kernel.offset("mem_cgroup", "memory")
-    _add_counters(_space(heap), design, cache, counter, owners)
+    add_counters(_space(heap), design, cache, counter, owners)
     return Prepared(heap, design, owners, np.ones(1, dtype=np.int64))
 
 
