@@ -27,6 +27,7 @@ TINY: dict[str, dict[str, Any]] = {
         "footprints_kib": [0, 4],
     },
     "02_designs": {"designs": ["list", "hash", "direct"], "n_keys": 2, "n_cgroups": 20},
+    "03_percpu": {"replicates": 1, "cpus": [1, 2, 4], "cgroups": [1, 10]},
 }
 NAMES = sorted(TINY)
 
