@@ -134,16 +134,20 @@ def _row(design: Design, data: str, cpus: int, n_keys: int, kernel: str) -> dict
 
 
 def _key_bytes(design: Design, n_keys: int, kernel: str, cpus: int) -> float:
-    """What the design allocates when a key is registered, the driver's own device left out."""
+    """What the design allocates when a key is registered.
+
+    Left out are the driver's own device, and data that are there from then on (an array's).
+    """
     heap = Heap(1 << 32, seed=0, cpus=cpus)
     parameters = design.new(heap, load_kernel(kernel), n_keys)
     numbers = range(len(heap.caches))
     before = [heap.live(number) for number in numbers]
     none = np.zeros(0, dtype=np.int64)
     populate(Native(heap.mem, heap.block), parameters, np.zeros(n_keys, dtype=np.int64), none, 0)
+    data = {parameters.value_cache, *own_areas(design, kernel)}
     grown = sum(
         (heap.live(number) - before[number]) * heap.caches[number].stride_bytes
         for number in numbers
-        if heap.caches[number].struct != _DEVICE
+        if heap.caches[number].struct != _DEVICE and number not in data
     )
     return grown / n_keys

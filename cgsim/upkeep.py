@@ -152,14 +152,15 @@ def _lives(cgroups: int, n_keys: int, seed: int) -> Iterator[_Step]:
 
 
 class _Stand:
-    """A population, and more cgroups that come and go: int64[samples] addresses."""
+    """A population, part of which stays (`residents`) while the rest come and go (`cgroups`)."""
 
     def __init__(
         self, population: Population, samples: int, ring: int, lines: int, percpu: Percpu, seed: int
     ) -> None:
         self.population = population
         self.heap = population.heap
-        self.cgroups = np.zeros(samples, dtype=np.int64)
+        self.residents = population.cgroups[:-samples]
+        self.cgroups = population.cgroups[-samples:].copy()
         self.percpu = percpu
         self.ring, self.lines, self.seed = ring, lines, seed
         self.steps = 0
@@ -190,12 +191,18 @@ class _Stand:
     def drop(self, space: Any, first: int, last: int, key: int) -> None:
         """Remove a key's data from some cgroups of the population, one after the other."""
         key = int(self.population.keys[key])
-        self._operate(space, _REMOVE, self.population.cgroups, first, last, key, self.link)
+        self._operate(space, _REMOVE, self.residents, first, last, key, self.link)
+
+    def vacate(self, space: Any) -> None:
+        """Tear down the cgroups that come and go: they were built to make room for them."""
+        for number in range(self.cgroups.size):
+            self._operate(space, _TEARDOWN, self.cgroups, number, number + 1, 0)
+        _grace(space, len(self.heap.caches))
 
     def restore(self, space: Any, cgroup: int, key: int) -> None:
         """Install a key's datum again in a cgroup of the population."""
         key = int(self.population.keys[key])
-        self._operate(space, _INSTALL, self.population.cgroups, cgroup, cgroup + 1, key)
+        self._operate(space, _INSTALL, self.residents, cgroup, cgroup + 1, key)
 
     def _operate(
         self,
@@ -253,8 +260,8 @@ def upkeep(
 
     Returns
     -------
-    DataFrame, one row per operation (`OPERATIONS`; no "first install" apart with one key only, no
-    "drop key" with percpu data) and replicate:
+    DataFrame, one row per operation (`OPERATIONS`; no "install" with a single key, no "drop key"
+    with data that are pointers to percpu areas) and replicate:
 
     ===================================  ======================================================
     design, machine, kernel, data,       what was played
@@ -282,7 +289,7 @@ def upkeep(
         raise unknown_name("data", data, DATA)
     chosen = holding(chosen, data)
     limits = {
-        "n_cgroups": (n_cgroups, 1, MAX_CGROUPS),
+        "n_cgroups": (n_cgroups, 1, MAX_CGROUPS // 2),
         "n_keys": (n_keys, 1, chosen.max_keys),
         "footprint_bytes": (footprint_bytes, 0, MAX_FOOTPRINT_BYTES),
         "samples": (samples, 1, 10_000),
@@ -313,7 +320,7 @@ def upkeep(
         }
         effects = _trace_lives(stand, min(samples, _TRACED_CGROUPS))
         times = _time_lives(stand, model, samples)
-        if data == "regular":
+        if stand.percpu.cpus == 0:
             key = own_seed % n_keys
             effects["drop key"] = [_trace_drop(stand, key)]
             times["drop key"] = _time_drop(stand, model, key)
@@ -355,7 +362,8 @@ def _new_stand(
 
     population = build_population(
         design,
-        n_cgroups=n_cgroups,
+        # with those that come and go, for designs that are sized by the number of cgroups
+        n_cgroups=n_cgroups + samples,
         n_keys=n_keys,
         seed=seed,
         kernel=kernel,
@@ -417,6 +425,7 @@ class _Watch:
 def _trace_lives(stand: _Stand, cgroups: int) -> dict[str, list[dict[str, Any]]]:
     """The effects of each step in the lives of some cgroups, by operation."""
     watch = _Watch(stand)
+    stand.vacate(watch.space)
     found: dict[str, list[dict[str, Any]]] = {}
     for step in _lives(cgroups, stand.population.keys.size, stand.seed):
         if step.what == _GRACE:
@@ -443,7 +452,7 @@ def _add_areas(effects: dict[str, Any], step: _Step, stand: _Stand) -> None:
 
 def _trace_drop(stand: _Stand, key: int) -> dict[str, Any]:
     """The effects of dropping a key: those on a few cgroups, times the number of cgroups."""
-    n_cgroups = stand.population.cgroups.size
+    n_cgroups = stand.residents.size
     sampled = min(n_cgroups, _DROPPED_CGROUPS)
     watch = _Watch(stand)
     rows = [
@@ -524,7 +533,7 @@ def _time_lives(stand: _Stand, machine: Machine, cgroups: int) -> dict[str, _Tim
 def _time_drop(stand: _Stand, machine: Machine, key: int) -> _Times:
     """The cost of dropping a key, on a machine that has walked the cgroups once."""
     clock = _Clock(stand, machine)
-    n_cgroups = stand.population.cgroups.size
+    n_cgroups = stand.residents.size
     for warm in (True, False):
         cost = clock.cost(partial(stand.drop, first=0, last=n_cgroups, key=key))
         grace = clock.cost(partial(stand.play, step=_Step("drop key", _GRACE)))

@@ -49,7 +49,7 @@ def test_every_design(name: str) -> None:
     """Every operation is there, and over a cgroup's life allocated = freed + waiting."""
     (data, *_) = ways(get_design(name))
     frame = played(name, data=data)
-    assert list(frame.index) == list(OPERATIONS)[: -1 if data == "percpu" else None]
+    assert list(frame.index) == list(OPERATIONS)
     assert (frame["ns"] > 0).all()
     assert (frame["drained_ns"] >= frame["ns"]).all()
     assert (frame["p50_ns"] <= frame["max_ns"]).all()

@@ -33,6 +33,7 @@ from cgsim.designs.base import (
     create,
     get_design,
     insert,
+    keep_no_reference,
     lookup,
     put,
     register,
@@ -200,16 +201,34 @@ def _use_after_remove(design: Design) -> Outcome:
     if bench.look_up(other) != datum:
         changed = "still there" if bench.mark(datum) == _MARK else "cleared"
         return Outcome("none", f"the memory stays the cgroup's; what was in it is {changed}")
-    held = {
-        "rcu": f"under rcu_read_lock it is {'intact' if kept else 'gone too'}",
-        "mutex": "with the mutex held over the use nobody can remove",
-        "none": f"until the program has run it is {'intact' if kept else 'gone too'}",
-    }
+    if design.put is not keep_no_reference:
+        kept = _holds_with_reference(design)
+        held = "with the lookup's reference"
+    elif design.reader_side == "mutex":
+        return Outcome(
+            "use after free",
+            "without protection the reader writes into another key's datum; with the mutex held "
+            "over the use nobody can remove",
+        )
+    else:
+        held = "under rcu_read_lock" if design.reader_side == "rcu" else "while the program runs"
     return Outcome(
         "use after free",
-        f"without protection the reader writes into another key's datum; "
-        f"{held[design.reader_side]}",
+        f"without protection the reader writes into another key's datum; {held} it is "
+        f"{'intact' if kept else 'gone too'}",
     )
+
+
+def _holds_with_reference(design: Design) -> bool:
+    """Whether a datum outlives its removal and a grace period while a reference is held."""
+    bench = _Bench(design, 2)
+    mine, other = bench.keys
+    bench.install(mine, _MARK)
+    datum = bench.ask(_LOOKUP, bench.cgroup, mine)
+    bench.remove(mine)
+    bench.end_grace()
+    bench.install(other, _OTHER_MARK)
+    return bench.look_up(other) != datum and bench.mark(datum) == _MARK
 
 
 def _key_of_a_dead_device(design: Design) -> Outcome:

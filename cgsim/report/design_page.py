@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cgsim.designs import get_design
 from cgsim.kernel import load_kernel
 from cgsim.report.compare import SAME_NS
+from cgsim.report.drawing import short_name
 from cgsim.report.figure import new_figure, styled
 from cgsim.report.plot import FLOOR_NS
 from cgsim.report.tables import html_table
@@ -205,7 +206,7 @@ def upkeep_table(warm: pd.DataFrame, cold: pd.DataFrame) -> Any:
             _ns(cold.loc[row["operation"], "ns"]),
             _ns(row["deferred_ns"]) if row["deferred_ns"] > 0 else "-",
             f"{row['locked']:,.3g}" if row["locked"] < 100 else f"{row['locked']:,.0f}",
-            row["locks"].replace("global:", "") or "-",
+            ", ".join(short_name(name) for name in row["locks"].split(", ")) or "-",
             *(_bytes(row[f"{name}_bytes"]) for name in ("allocated", "copied", "freed", "waiting")),
         )
         for _, row in warm.iterrows()

@@ -27,8 +27,16 @@ _NAMES = {
     "bpf_local_storage": "local_storage",
     "bpf_local_storage_elem": "storage_elem",
     "bpf_local_storage_map": "bpf_map",
+    "dmem_cgroup_pool_state": "dmem_pool_state",
 }
 """Shorter names of structs, where the kernel's own would not fit."""
+_LONGEST_NAME = 19
+
+
+def short_name(struct: str) -> str:
+    """A struct's name as drawings have it: without what it is placed in, cut where it is long."""
+    name = _NAMES.get(struct, struct.partition(":")[2] or struct)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}\u2026"
 
 
 class _Box(NamedTuple):
@@ -118,7 +126,7 @@ def _draw_box(axes: Axes, anatomy: Anatomy, number: int, box: _Box) -> None:
     from matplotlib.patches import Rectangle
 
     thing = anatomy.objects[number]
-    name = _NAMES.get(thing.struct, thing.struct.partition(":")[2] or thing.struct)
+    name = short_name(thing.struct)
     axes.text(box.left, box.top - 5.5, name, fontsize=8, fontweight="bold", va="center")
     for line in box.lines:
         top = box.row(line)
