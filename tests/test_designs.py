@@ -375,7 +375,7 @@ def test_all_readings_agree(design: Design) -> None:
     assert system.counters()["instructions"] == traced.parse(log).instructions
 
 
-@pytest.mark.parametrize("name", ["idr", "xarray", "radix"])
+@pytest.mark.parametrize("name", ["idr", "xarray", "radix", "v4", "blkg"])
 def test_a_taken_id_is_refused(name: str) -> None:
     stage = Stage(get_design(name))
     results = stage.play([(INSTALL, 0, 1), (INSTALL, 0, 1), (LOOKUP, 0, 1)])

@@ -159,7 +159,11 @@ def insert(space, design, cgroup, key, token):
             store(space, first + 8, 8, node, first_token, blkg_token)
         store(space, head, 8, node, token, blkg_token)
     spin_unlock(space, key, 0)
-    return blkg + design.datum_offset if linked else 0
+    if not linked:
+        release(space, design.count_cache, count, count_token)
+        release(space, design.value_cache, blkg, blkg_token)
+        return 0
+    return blkg + design.datum_offset
 
 
 @njit

@@ -89,6 +89,7 @@ def insert(space, design, cgroup, key, token):
         return 0
     store(space, entry + _REFERENCE, 4, 1, entry_token, 0)
     if not idr.link(space, design.tree, cgroup, key, entry, token, entry_token):
+        release(space, design.value_cache, entry, entry_token)
         return 0
     return entry + _DATUM
 
