@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 _KEPT_DIRECTORIES = 4
-_ENGINE = ("core", "designs", "percpu", "scale", "scenarios", "workloads")
+_ENGINE = ("core", "designs", "percpu", "scenarios", "workloads")
 _SETTINGS = ("NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")
 
 
