@@ -256,7 +256,7 @@ def test_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A report ends with the path of its front page; the stages and their seconds are said."""
-    monkeypatch.setattr(build, "_warm", lambda: None)
+    monkeypatch.setattr(build, "_warm", lambda workers: None)
     out = tmp_path / "r"
     words = ["report", "--notebooks", str(tiny_notebooks), "--out", str(out), "--no-mail"]
     assert run(*words, "-p", "seed=7") == 0

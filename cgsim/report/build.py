@@ -99,7 +99,7 @@ def build_report(
             nb.refresh(found, directory)
     if warm:
         with clock.stage("compile"):
-            _warm()
+            _warm(workers or manifest.usable_cores())
     # the mail is simulated beside the notebooks, in a process of its own
     spawn = multiprocessing.get_context("spawn")
     with _aside(target) as aside, ProcessPoolExecutor(1, mp_context=spawn) as mailer:
@@ -326,11 +326,11 @@ def _write_index(
     write_atomically(aside / "index.html", render_index(heading, pages, mail, facts, command))
 
 
-def _warm() -> None:
+def _warm(workers: int) -> None:
     """Compile what the notebooks will call, once, so that parallel kernels find it cached."""
     from cgsim.report.warm import warm
 
-    warm()
+    warm(workers)
 
 
 def _write_mail(aside: Path, preset: str) -> str:
