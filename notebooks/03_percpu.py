@@ -68,7 +68,7 @@ updates = sweep_updates(layouts, machine, counts, **options)
 show(by_cpus(updates, "ns per update"), alt(updates, "Cost of an update against CPUs"))
 
 # %%
-from cgsim.report.words import answer
+from cgsim.report.words import answer, plain
 
 answer(winner_sentence(updates))
 
@@ -99,8 +99,8 @@ html_table(
     ("layout", "create ns", "read ns", "reset ns", "teardown ns", "error of a plain read"),
     [
         (
-            str(name), *(f"{row[c]:.3g}" for c in ("create_ns", "read_ns", "reset_ns")),
-            f"{row['teardown_ns']:.3g}", f"{row['error_bound']:.6g}",
+            str(name), *(plain(row[c]) for c in ("create_ns", "read_ns", "reset_ns")),
+            plain(row['teardown_ns']), plain(row['error_bound']),
         )
         for name, row in last.iterrows()
     ],
@@ -137,8 +137,8 @@ html_table(
 few = mixed[(mixed["cpus"] == most) & (mixed["reads"] == 0)].set_index("layout")["ns"]
 many = mixed[(mixed["cpus"] == most) & (mixed["reads"] == 256)].set_index("layout")["ns"]
 answer(
-    f"On {most} CPUs, {few.idxmin()} is cheapest if nobody reads ({few.min():.3g} ns) and "
-    f"{many.idxmin()} with one read in four operations ({many.min():.3g} ns)."
+    f"On {most} CPUs, {few.idxmin()} is cheapest if nobody reads ({plain(few.min())} ns) and "
+    f"{many.idxmin()} with one read in four operations ({plain(many.min())} ns)."
 )
 
 # %% [markdown]
@@ -161,16 +161,16 @@ skewed = pd.concat(
 edges = skewed[skewed["layout"] == "shared-atomic"].groupby("zipf")["ns"].mean()
 show(
     skew(skewed),
-    f"Cost of an update on {crowd} CPUs against skew: shared-atomic {edges.iloc[0]:.3g} ns where "
-    f"all cgroups are alike, {edges.iloc[-1]:.3g} ns at exponent 1.5.",
+    f"Cost of an update on {crowd} CPUs against skew: shared-atomic {plain(edges.iloc[0])} ns "
+    f"where all cgroups are alike, {plain(edges.iloc[-1])} ns at exponent 1.5.",
 )
 
 # %%
 flat = skewed[skewed["layout"] == "percpu"].groupby("zipf")["ns"].mean()
 answer(
-    f"From no skew to exponent 1.5 an atomic word goes from {edges.iloc[0]:.3g} to "
-    f"{edges.iloc[-1]:.3g} ns an update, a percpu one from {flat.iloc[0]:.3g} to "
-    f"{flat.iloc[-1]:.3g}."
+    f"From no skew to exponent 1.5 an atomic word goes from {plain(edges.iloc[0])} to "
+    f"{plain(edges.iloc[-1])} ns an update, a percpu one from {plain(flat.iloc[0])} to "
+    f"{plain(flat.iloc[-1])}."
 )
 
 # %%
@@ -179,7 +179,7 @@ for design in (None, "list", "idr", "table"):
     row = [design or "address known"]
     for name in ("shared-atomic", "percpu"):
         frame = update_cost(name, machine, crowd, cgroups=64, zipf=1.0, design=design, **options)
-        row.append(f"{frame['ns'].mean():.3g}")
+        row.append(plain(frame["ns"].mean()))
     found.append(tuple(row))
 html_table(("lookup, then update", "shared-atomic ns", "percpu ns"), found)
 
@@ -255,9 +255,9 @@ all_of = table[(table["possible"] == most) & (table["cgroups"] == max(cgroups))]
 total = all_of.set_index("layout")["total_bytes"] / 2**20
 answer(
     f"With {most} possible CPUs a percpu counter takes {single['percpu']} bytes, a shared word "
-    f"{single['shared-atomic']}; {max(cgroups)} cgroups need {total['percpu']:.3g} MiB for one "
-    f"counter each, {total['padded']:.3g} MiB with a line per CPU, "
-    f"{total['shared-atomic']:.3g} MiB with a shared word."
+    f"{single['shared-atomic']}; {max(cgroups)} cgroups need {plain(total['percpu'])} MiB for one "
+    f"counter each, {plain(total['padded'])} MiB with a line per CPU, "
+    f"{plain(total['shared-atomic'])} MiB with a shared word."
 )
 
 # %% [markdown]

@@ -8,6 +8,7 @@ import numpy as np
 
 from cgsim.errors import UserError
 from cgsim.report.figure import new_figure, styled
+from cgsim.report.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +107,7 @@ def winners(frame: pd.DataFrame) -> list[tuple[str, ...]]:
         for cpus in dict.fromkeys(frame["cpus"]):
             costs = means[reads, cpus].sort_values()
             level = costs[costs <= 1.1 * costs.iloc[0]]
-            cells.append(f"{', '.join(level.index)}: {costs.iloc[0]:.3g} ns")
+            cells.append(f"{', '.join(level.index)}: {plain(costs.iloc[0])} ns")
         rows.append(tuple(cells))
     return rows
 
@@ -145,7 +146,8 @@ def alt(frame: pd.DataFrame, what: str, column: str = "ns") -> str:
     means = frame.groupby(["layout", "cpus"], sort=False)[column].mean()
     few, most = frame["cpus"].min(), frame["cpus"].max()
     parts = [
-        f"{layout} {means[layout, few]:.3g} ns at {few} and {means[layout, most]:.3g} ns at {most}"
+        f"{layout} {plain(means[layout, few])} ns at {few} "
+        f"and {plain(means[layout, most])} ns at {most}"
         for layout in dict.fromkeys(frame["layout"])
     ]
     return f"{what}: {'; '.join(parts)}."
@@ -156,8 +158,8 @@ def winner_sentence(frame: pd.DataFrame) -> str:
     most = frame["cpus"].max()
     means = frame[frame["cpus"] == most].groupby("layout")["ns"].mean().sort_values()
     return (
-        f"On {most} CPUs an update costs {means.iloc[0]:.3g} ns with {means.index[0]} and "
-        f"{means.iloc[-1]:.3g} ns with {means.index[-1]}, "
+        f"On {most} CPUs an update costs {plain(means.iloc[0])} ns with {means.index[0]} and "
+        f"{plain(means.iloc[-1])} ns with {means.index[-1]}, "
         f"{means.iloc[-1] / means.iloc[0]:.0f} times as much."
     )
 
@@ -167,8 +169,8 @@ def read_sentence(frame: pd.DataFrame, column: str, what: str) -> str:
     most = frame["cpus"].max()
     means = frame[frame["cpus"] == most].groupby("layout")[column].mean().sort_values()
     return (
-        f"With {most} copies {what} takes {means.iloc[0]:.3g} ns with {means.index[0]} and "
-        f"{means.iloc[-1]:.3g} ns with {means.index[-1]}."
+        f"With {most} copies {what} takes {plain(means.iloc[0])} ns with {means.index[0]} and "
+        f"{plain(means.iloc[-1])} ns with {means.index[-1]}."
     )
 
 
@@ -177,7 +179,7 @@ def lost_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     return [
         (
             str(row["layout"]),
-            f"{row['ns']:.3g}",
+            plain(row["ns"]),
             f"{row['moves']}",
             f"{row['interrupts']}",
             f"{row['lost']} ({row['lost'] / row['updates']:.1%})",

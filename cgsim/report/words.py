@@ -37,6 +37,17 @@ def compared(value: float, base: float) -> str:
     return f"{ns(value)} ({times(value / base)} that)" if base >= 1 else ns(value)
 
 
+def plain(value: float) -> str:
+    """Three significant digits with commas between thousands, never an exponent."""
+    if not math.isfinite(value):
+        return "no bound"
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    text = f"{round(value, digits):,.{max(digits, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def ns(value: float) -> str:
     """A time: '0.4 ns', '14.1 ns', '320 ns', 'less than 0.2 ns'."""
     if value < SAME_NS:
