@@ -14,7 +14,7 @@ from cgsim.core.blocks import CAUSES, TICKS
 from cgsim.core.places import PLACE_COLUMNS
 from cgsim.kernel import load_kernel
 from cgsim.scenarios.fields import field_name
-from cgsim.simulate import check_counts, facts_of, play_workload, resolve
+from cgsim.simulate import check_counts, check_switches, facts_of, play_workload, resolve
 from cgsim.workloads import load_workload
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def attribute(
     """
     chosen, model = resolve(design, machine)
     check_counts(lookups=lookups, seed=seed)
+    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
     scenario = load_workload(workload, **parameters)
     facts = facts_of(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups

@@ -98,6 +98,7 @@ def lookup_cost(
         if mode not in MODES:
             raise unknown_name("mode", mode, MODES)
     check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
     if not 0 <= footprint_bytes <= MAX_FOOTPRINT_BYTES:
         raise out_of_range(
             "lookup_cost", "footprint_bytes", footprint_bytes, f"0..{MAX_FOOTPRINT_BYTES}"
@@ -182,6 +183,7 @@ def simulate(
     """
     chosen, model = resolve(design, machine)
     check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
     scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
     if parameters and not isinstance(workload, str):
         raise UserError("workload parameters go with the name of a workload, not with a workload")
@@ -225,6 +227,13 @@ def check_counts(**counts: int) -> None:
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if not whole or not low <= value <= high:
             raise out_of_range("simulate", name, value, f"a whole number of {low}..{high}")
+
+
+def check_switches(**switches: bool) -> None:
+    """Raise UserError for one that is not true or false."""
+    for name, value in switches.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise out_of_range("simulate", name, value, "true or false")
 
 
 def facts_of(

@@ -122,6 +122,11 @@ def test_ages_and_orders_change_places_but_not_amounts():
         (lambda: simulate("list", MACHINE, "network", seed=-1), "seed = -1 is not allowed"),
         (lambda: simulate("list", MACHINE, "network", kernel="5.4"), "unknown kernel '5.4'"),
         (lambda: simulate("subsys", MACHINE, "network", n_keys=20), "n_keys = 20 .*1..14"),
+        (lambda: simulate("list", MACHINE, "network", aged=2), "aged = 2 .*true or false"),
+        (
+            lambda: lookup_cost("list", MACHINE, prefetch_next_line="on"),
+            "prefetch_next_line = 'on' .*true or false",
+        ),
         (lambda: lookup_cost("list", MACHINE, modes=["warm"]), "unknown mode 'warm'"),
         (lambda: lookup_cost("list", MACHINE, n_cgroups=0), "n_cgroups = 0 is not allowed"),
         (lambda: lookup_cost("list", MACHINE, footprint_bytes=-1), "footprint_bytes = -1"),
