@@ -25,7 +25,7 @@ CALLS = (
     (
         "update_cost",
         "from cgsim.contention import update_cost; "
-        "update_cost('atomic', 'zen5-vm', 2, updates=1000)",
+        "update_cost('shared-atomic', 'zen5-vm', 2, updates=1000)",
     ),
 )
 _PROGRAM = """
