@@ -20,7 +20,7 @@ _SLOT_WORDS = 4
 def new_list(entries, names):
     """(Raw address of an empty list of `entries` for names below `names`, what to keep alive)."""
     header = np.zeros(_FIELDS, dtype=np.int64)
-    slot_of = reserve(2 * names)
+    slot_of = reserve(2 * names, huge=False)
     links = np.zeros((entries + 1, _SLOT_WORDS), dtype=np.int64)
     slots = np.arange(entries + 1)
     links[:, _NEXT] = np.roll(slots, -1)
