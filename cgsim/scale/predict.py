@@ -91,8 +91,9 @@ def validate_scale(
 
     Returns
     -------
-    DataFrame: id, function, C, distribution, pages, mode, footprint_bytes, value (ns),
-    predicted_ns, error (predicted_ns / value - 1), empty_ns, predicted_empty_ns.
+    DataFrame: id, function, C, distribution, pages, mode, footprint_bytes, ns and isolated_ns (as
+    measured), value (of the two the one to compare with), predicted_ns, error (predicted_ns / value
+    - 1), empty_ns, predicted_empty_ns.
 
     Raises UserError for a bad argument.
     """
@@ -115,6 +116,8 @@ def validate_scale(
             dict(zip(KEY_COLUMNS, row, strict=True))
             | {
                 "function": setup_of(row[0]).function,
+                "ns": found.get("ns", float("nan")),
+                "isolated_ns": found.get("isolated_ns", float("nan")),
                 "value": value,
                 "predicted_ns": ns,
                 "error": ns / value - 1,
