@@ -37,13 +37,12 @@ The loop's cost and the instructions per slot (`cgsim.trace.HARNESS`,
 `cgsim.spec.INSTRUCTIONS_PER_OP`) were fitted on all families. What concerns the schedulers
 (`cgsim.spec.HOLD_CYCLES`, the shares of `work` in `cgsim.core.window`) was chosen on
 {FITTED} and on the depth of overlap that `data/kernel/README.md` states; all other
-families are held out. If all five are fitted on {FITTED} alone, those come to a
-median error of 1.5 % (90th percentile 5.8 %) and the others to 6.1 % (14.1 %).
+families are held out. [FIT.md](FIT.md) fits all of them on {FITTED} alone.
 """
 
 
-def rows() -> list[dict[str, Any]]:
-    """One dict per recorded row that has a name."""
+def rows(families: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """One dict per recorded row that has a name; `families`: only these."""
     found = []
     for version in kernel_versions():
         for row in rows_of(load_kernel(version)):
@@ -52,6 +51,8 @@ def rows() -> list[dict[str, Any]]:
                 if number is None:
                     continue
                 name = scenario.name(number)
+                if families and family(name) not in families:
+                    continue
                 ours = trace(name, version, MACHINE)
                 native = row.get("native") or {}
                 found.append(
@@ -80,9 +81,15 @@ def errors(table: list[dict[str, Any]], kind: str) -> list[float]:
     return [abs(r - 1) for row in table if (r := ratio(row, kind)) is not None]
 
 
-def _family(row: dict[str, Any]) -> str:
+def family(name: str) -> str:
     """The part of a scenario's name before its parameter."""
-    return str(row["name"]).split("/")[0]
+    return name.split("/")[0]
+
+
+def spread(table: list[dict[str, Any]]) -> tuple[int, float, float]:
+    """(Figures, median, 90th percentile) of the errors of both kinds."""
+    values = [e for kind in KINDS for e in errors(table, kind)]
+    return len(values), median(values), quantiles(values, n=10, method="inclusive")[-1]
 
 
 def _cell(value: float | None, form: str) -> str:
@@ -99,10 +106,10 @@ def render(table: list[dict[str, Any]]) -> str:
         ninetieth = quantiles(values, n=10, method="inclusive")[-1]
         lines.append(f"| {kind} | {len(values)} | {median(values):.1%} | {ninetieth:.1%} |")
     for name, fitted in ((FITTED, True), ("held out: all others", False)):
-        chosen = [row for row in table if (_family(row) in FIT_FAMILIES) == fitted]
-        values = [e for k in KINDS for e in errors(chosen, k)]
-        ninetieth = quantiles(values, n=10, method="inclusive")[-1]
-        lines.append(f"| {name} | {len(values)} | {median(values):.1%} | {ninetieth:.1%} |")
+        count, middle, ninetieth = spread(
+            [row for row in table if (family(row["name"]) in FIT_FAMILIES) == fitted]
+        )
+        lines.append(f"| {name} | {count} | {middle:.1%} | {ninetieth:.1%} |")
     lines += [
         "",
         "| scenario | kernel | function | instr. | acc. | differs "

@@ -327,11 +327,19 @@ def _dots(axes: Axes, rows: pd.DataFrame) -> None:
     axes.barh(places, mean, 0.6, color="#d9d9d9", edgecolor="#222222", linewidth=0.6)
     axes.errorbar(mean, places, xerr=error, fmt="none", ecolor="#000000", capsize=2, linewidth=1)
     axes.plot(rows["p99_ns"], places, "|", color="#000000", markersize=11, markeredgewidth=1.4)
-    for place, value, tail in zip(places, mean, rows["p99_ns"], strict=True):
-        right = np.nanmax([value, tail, 0])
-        axes.text(right, place, f"  {value:.1f}" if value == value else " not possible",
-                  va="center", fontsize=8)  # fmt: skip
+    longest = float(np.nanmax(rows[["ns", "p99_ns"]].to_numpy(float)))
+    for place, value, high, tail in zip(places, mean, mean + error, rows["p99_ns"], strict=True):
+        if value != value:
+            axes.text(0, place, " not possible", va="center", fontsize=8)
+            continue
+        # a mean beside its bar; beyond the tick of the percentile where there is no room before it
+        apart = tail - high > 0.14 * longest
+        axes.text(
+            high if apart else max(high, tail), place, f"  {value:.1f}", va="center", fontsize=8
+        )
+        if apart:
+            axes.text(tail, place, f" {tail:.0f}", va="center", fontsize=7, color="#555555")
     axes.set_yticks(places, list(rows.index))
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
-    axes.set_xlim(0, 1.18 * float(np.nanmax(rows[["ns", "p99_ns"]].to_numpy(float))))
+    axes.set_xlim(0, 1.18 * longest)
