@@ -35,7 +35,7 @@ _SITE_MIX, _HISTORY_MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 if JIT_DISABLED:
 
     def _hash(site, history, table):
-        z = ((site << 3) + table) * _SITE_MIX ^ (history & (1 << 64) - 1)
+        z = ((int(site) << 3) + table) * _SITE_MIX ^ (int(history) & (1 << 64) - 1)
         return (z * _HISTORY_MIX & (1 << 64) - 1) >> 34
 
 else:

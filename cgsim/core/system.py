@@ -287,7 +287,8 @@ class System:
         simple = first[b.K_MASK] >= 0 and first[b.K_FOLD] == 0 and first[b.K_ROW_BYTES] == 64
         block[b.C_SLOW] = 0 if simple and siblings == 1 and self.places is None else -1
         block[b.C_L1_ROWS] = first[b.K_ROWS]
-        block[b.C_L1_MASK] = first[b.K_MASK]
+        # where the short way is closed it still reads a row: the first one
+        block[b.C_L1_MASK] = first[b.K_MASK] if simple else 0
         block[b.C_L1_LATENCY] = first[b.K_LATENCY]
         block[b.C_L1_INTERVAL] = first[b.K_INTERVAL]
         if self.spec.tlb is None:
