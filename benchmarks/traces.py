@@ -35,7 +35,7 @@ around the calls costs the same for all.
 
 The loop's cost and the instructions per slot (`cgsim.trace.HARNESS`,
 `cgsim.spec.INSTRUCTIONS_PER_OP`) were fitted on all families. What concerns the schedulers
-(`cgsim.spec.HOLD_CYCLES`, the shares of `work` in `cgsim.core.window`) was chosen on
+(`cgsim.spec.HOLD_CYCLES`, the shares of `work` in `cgsim.core.scheduler`) was chosen on
 {FITTED} and on the depth of overlap that `data/kernel/README.md` states; all other
 families are held out. [FIT.md](FIT.md) fits all of them on {FITTED} alone.
 """
