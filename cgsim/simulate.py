@@ -387,14 +387,13 @@ def play_workload(
     )
     system, space = _timed(population, model, facts["seed"], prefetch=prefetch, places=places)
     counts: list[np.ndarray] = []
-    if system.places is not None:
-        table = system.places.counts
-        row = _play(
-            system, space, population, model, stage, facts, rows, warm, stream,
-            lambda: counts.append(table.copy()),
-        )  # fmt: skip
-        return row, system, counts[0]
-    return _play(system, space, population, model, stage, facts, rows, warm, stream), system, None
+
+    def once_warm() -> None:
+        if system.places is not None:
+            counts.append(system.places.counts.copy())
+
+    row = _play(system, space, population, model, stage, facts, rows, warm, stream, once_warm)
+    return row, system, counts[0] if counts else None
 
 
 def _play(
