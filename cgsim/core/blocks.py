@@ -7,6 +7,8 @@ a number that every dispatch width from 1 to 8 divides.
 
 TICKS = 840
 
+NEVER = 1 << 62  # later than any clock
+
 # Causes of the CPI stack: where a tick of the retirement clock went.
 CAUSES = ("work", "L1", "L2", "L3", "L4", "memory", "TLB", "coherence", "branch", "lock")
 (WORK, LEVEL_1, LEVEL_2, LEVEL_3, LEVEL_4, MEMORY, TLB, COHERENCE, BRANCH, LOCK) = range(10)
@@ -91,7 +93,6 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_WALK,  # ticks of a page walk on top of the second level's, by page size
     _w2,
     _w3,
-    C_SLOW,  # -1: no access may take the short way (`cgsim.core.timed`), else 0
     C_WIDTH,  # ticks per instruction at full width
     C_L1_ROWS,  # for the short way: raw address of L1's sets, sets - 1, latency and interval
     C_L1_MASK,
@@ -104,7 +105,8 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_LAST_PAGE,  # its page number: certainly the TLB's most recent
     C_PAGE_READY,  # when its translation is known
     C_FLIGHT,  # raw address of the table of lines on their way: (line, ticks << 4 | cause)
-    C_QUIET,  # a load of L1 that starts from then on waits for no line and no page walk
+    C_QUIET,  # a load of L1 that starts from then on may take the short way (`cgsim.core.timed`):
+    # it waits for no line and no page walk
     C_PENDING,  # instructions not yet dispatched: they go with the next access
     C_DISPATCH,  # clock of the front end
     C_RETIRE,  # clock of in-order retirement; the CPU's time
@@ -119,6 +121,7 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_STORE_INTERVAL,  # least ticks between two stores leaving the store buffer
     C_DRAIN,  # when the youngest store has left the store buffer
     C_FORWARD,  # raw address of the table of recent stores: (word, ticks, instruction, unused)
+    C_FORWARDING,  # instruction number from which on no store can hand its value to a load
     C_STORED,  # instruction number up to which all stores have certainly left the store buffer
     C_FILLS,  # raw address of the ring of line-fill buffers' completion clocks
     C_FILL_ENTRIES,
@@ -143,11 +146,12 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_AHEAD_UNTIL,  # instruction number up to which the wrong path may have come
     C_WAITING,  # entries of the schedulers taken, packed (`cgsim.core.scheduler`)
     C_WAIT_BUCKET,  # bucket of the dispatch clock up to which they have been given back
+    C_WAIT_LIMIT,  # dispatch clock from which on entries are to be given back
     C_HOLD,  # ticks that an entry is held beyond the wait for operands; -1: none binds
     C_PAUSED,  # ticks of the retirement clock that other code took
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,
-) = (*range(69), 69 + len(CAUSES) - 1)
+) = (*range(70), 70 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
 ENTRY_POINTS = ("read", "write", "mispredict", "translate", "settle", "pause", "touch", "miss")

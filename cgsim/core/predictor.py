@@ -17,7 +17,6 @@ from cgsim.core.raw import peek_u16, poke_u16
 
 TABLE_BITS = 10
 TABLES = 2
-ENTRIES = (TABLES + 1) << TABLE_BITS  # uint16 entries of all tables: small enough for a host's L1
 _INDEX_MASK = (1 << TABLE_BITS) - 1
 _TAG_BITS = 10
 _TAG_MASK = (1 << _TAG_BITS) - 1
@@ -29,6 +28,32 @@ _WEAK_TAKEN, _WEAK_NOT = 4, 3
 _SEEN, _ALLOCATED = 4, 8
 _STRONG_NOT, _STRONG_TAKEN = _SEEN, _SEEN | 3
 _SHORT = 0xFFFF  # the last 16 branches; the longer history is 64
+
+# Behind the tables stands what becomes of an entry, by its state and the outcome; the lowest bit is
+# set if the prediction was right.
+_STEPS = (TABLES + 1) << TABLE_BITS
+_BIMODAL_STEPS = _STEPS + 128
+ENTRIES = _STEPS + 256  # uint16: small enough for a host's L1
+
+
+def new_tables():
+    """uint16[ENTRIES] of an untrained predictor."""
+    tables = np.zeros(ENTRIES, np.uint16)
+    for outcome in (0, 1):
+        step = 2 * outcome - 1
+        for state in range(32):
+            counter, useful = state & 7, state >> 3
+            right = int((counter >= _WEAK_TAKEN) == outcome)
+            counter = min(max(counter + step, 0), 7)
+            useful = min(max(useful + 2 * right - 1, 0), 3)
+            after = counter << _COUNTER_SHIFT | useful << _USEFUL_SHIFT
+            tables[_STEPS + (state << 1 | outcome)] = after | right  # the tag's bits are free
+        for state in range(16):
+            right = int((state & 3 >= 2) == outcome)
+            after = state & ~3 | min(max((state & 3) + step, 0), 3)
+            tables[_BIMODAL_STEPS + (state << 1 | outcome)] = after << 1 | right
+    return tables
+
 
 _SITE_MIX, _HISTORY_MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
 
@@ -74,41 +99,41 @@ def predict_and_train(cpu, site, taken):
 
 
 @internal
-def _train(tables, site, history, outcome, where, entry_0):
+def _train(tables, site, history, outcome, where, entry):
     """`predict_and_train` with all tables; 1 if the prediction was right.
 
-    The choice is made by selection: which table provides is as random to the host as the branches
-    are, and the host's own mispredicts would cost more than the reads.
+    where, entry : of the bimodal table.
     """
-    if entry_0 == 0:
+    if entry == 0:
         # never seen: predicted not taken, and no sign yet of a pattern worth a tagged entry
         poke_u16(where, _SEEN | (3 if outcome != 0 else 0))
         return 1 - outcome
-    at_1, tag_1 = _where(site, history & _SHORT, 1)
-    at_2, tag_2 = _where(site, history, 2)
-    entry_1 = peek_u16(tables + at_1)
-    entry_2 = peek_u16(tables + at_2)
-    match_1 = (entry_1 & _TAG_MASK == tag_1) & (entry_1 != 0)
-    match_2 = (entry_2 & _TAG_MASK == tag_2) & (entry_2 != 0)
-
-    entry = entry_2 if match_2 else entry_1
-    tagged = match_1 | match_2
-    entry = entry if tagged else entry_0
-    at = at_2 if match_2 else at_1
-    at = tables + at if tagged else where
-    provider = 2 if match_2 else (1 if match_1 else 0)
-    counter = entry >> _COUNTER_SHIFT & 7 if tagged else entry & 3
-    prediction = 1 if counter >= (_WEAK_TAKEN if tagged else 2) else 0
-    right = 1 if prediction == outcome else 0
-
-    counter = min(max(counter + 2 * outcome - 1, 0), 7 if tagged else 3)
-    useful = min(max((entry >> _USEFUL_SHIFT & 3) + 2 * right - 1, 0), 3)
-    trained = entry & _TAG_MASK | counter << _COUNTER_SHIFT | useful << _USEFUL_SHIFT
-    poke_u16(at, trained if tagged else entry & ~3 | counter)
-    if right == 0 and provider < TABLES:
+    at, tag = _where(site, history, 2)
+    longest = peek_u16(tables + at)
+    if longest != 0 and longest & _TAG_MASK == tag:
+        return _trained(tables, at, longest, outcome) & 1
+    at, tag = _where(site, history & _SHORT, 1)
+    shorter = peek_u16(tables + at)
+    provider = 0
+    if shorter != 0 and shorter & _TAG_MASK == tag:
+        provider = 1
+        right = _trained(tables, at, shorter, outcome) & 1
+    else:
+        step = peek_u16(tables + 2 * (_BIMODAL_STEPS + (entry << 1 | outcome)))
+        poke_u16(where, step >> 1)
+        right = step & 1
+    if right == 0:
         poke_u16(where, peek_u16(where) | _ALLOCATED)
         _allocate(tables, site, history, provider, outcome)
     return right
+
+
+@inlined
+def _trained(tables, at, entry, outcome):
+    """Train the entry of a tagged table; bit 0: the prediction was right."""
+    step = peek_u16(tables + 2 * (_STEPS + (entry >> _TAG_BITS << 1 | outcome)))
+    poke_u16(tables + at, step & ~_TAG_MASK | entry & _TAG_MASK)
+    return step
 
 
 @internal

@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from cgsim.core.fields import mark_element
 from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.core.raw import peek_u32, poke_u32
 
@@ -79,6 +80,7 @@ def _vector(lanes):
         hidden = builder.asm(ir.FunctionType(long, [long]), "", "=r,0", [address], False)
         result = builder.store(row, builder.inttoptr(hidden, row_type.as_pointer()))
         result.align = 4 * lanes
+        mark_element(result)
 
     @intrinsic
     def find_lane(typingctx, row, name):

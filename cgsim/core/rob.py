@@ -7,7 +7,7 @@ read, and the host need not follow a pointer from note to note.
 """
 
 from cgsim.core.blocks import C_NOTES, C_ROB_ENTRIES
-from cgsim.core.fields import fixed, get, put
+from cgsim.core.fields import element, fixed, put_element
 from cgsim.core.jit import inlined
 
 _BLOCK_SHIFT = 4
@@ -20,10 +20,10 @@ MOST_ENTRIES = BLOCK * (NOTES - 2)
 def enter(cpu, number, clock):
     """When instruction `number` enters that the front end has at `clock`."""
     left = number - fixed(cpu, C_ROB_ENTRIES)
-    return max(clock, get(fixed(cpu, C_NOTES), left >> _BLOCK_SHIFT & NOTES - 1))
+    return max(clock, element(fixed(cpu, C_NOTES), left >> _BLOCK_SHIFT & NOTES - 1))
 
 
 @inlined
 def leave(cpu, number, clock):
     """Note that instruction `number` has retired at `clock`."""
-    put(fixed(cpu, C_NOTES), number >> _BLOCK_SHIFT & NOTES - 1, clock)
+    put_element(fixed(cpu, C_NOTES), number >> _BLOCK_SHIFT & NOTES - 1, clock)

@@ -21,16 +21,18 @@ from cgsim.core.blocks import (
     C_LOADED,
     C_WAIT,
     C_WAIT_BUCKET,
+    C_WAIT_LIMIT,
     C_WAITING,
     C_YOUNGEST,
     WAIT_BUCKETS,
     WORK,
 )
-from cgsim.core.fields import add, fixed, get, put
+from cgsim.core.fields import add, add_element, element, fixed, get, put, put_element
 from cgsim.core.jit import inlined, internal
 
 _SHIFT = 11  # log2 of the ticks in a bucket: 2.4 cycles
 _LAG = WAIT_BUCKETS // 2  # buckets that may pass before entries are given back
+FIRST_LIMIT = _LAG << _SHIFT  # `C_WAIT_LIMIT` at the start
 ALU_ENTRY, AGU_ENTRY = 1, 1 << 32
 _SPAN = 1 << 30
 _FULL = _SPAN * (ALU_ENTRY + AGU_ENTRY)
@@ -57,11 +59,8 @@ def bucket_at(cpu, dispatched, start):
 
 @inlined
 def is_crowded(cpu, dispatched, entries):
-    """Nonzero if a scheduler may be full with `entries` more, or many buckets have passed."""
-    if fixed(cpu, C_HOLD) < 0:
-        return 0
-    lag = (dispatched >> _SHIFT) - get(cpu, C_WAIT_BUCKET)
-    return get(cpu, C_WAITING) + entries & _FULL | lag & -_LAG
+    """Whether a scheduler may be full with `entries` more, or many buckets have passed."""
+    return (get(cpu, C_WAITING) + entries & _FULL != 0) | (dispatched >= get(cpu, C_WAIT_LIMIT))
 
 
 @inlined
@@ -70,8 +69,8 @@ def take(cpu, dispatched, token, alu, agu):
     if fixed(cpu, C_HOLD) < 0:
         return
     add(cpu, C_WAITING, alu + agu)
-    add(cpu, C_WAIT + bucket_at(cpu, dispatched, get(cpu, C_LOADED)), alu)
-    add(cpu, C_WAIT + bucket_at(cpu, dispatched, token), agu)
+    add_element(cpu, C_WAIT + bucket_at(cpu, dispatched, get(cpu, C_LOADED)), alu)
+    add_element(cpu, C_WAIT + bucket_at(cpu, dispatched, token), agu)
 
 
 @inlined
@@ -88,9 +87,10 @@ def _give_back(cpu, bucket):
     first = get(cpu, C_WAIT_BUCKET)
     for passed in range(first, min(bucket, first + WAIT_BUCKETS)):
         slot = C_WAIT + (passed & WAIT_BUCKETS - 1)
-        waiting -= get(cpu, slot)
-        put(cpu, slot, 0)
+        waiting -= element(cpu, slot)
+        put_element(cpu, slot, 0)
     put(cpu, C_WAIT_BUCKET, max(bucket, first))
+    put(cpu, C_WAIT_LIMIT, max(bucket, first) + _LAG << _SHIFT)
     put(cpu, C_WAITING, waiting)
 
 

@@ -137,7 +137,9 @@ class System:
         self._system[b.S_CORE_CPU] = address_of(row)
 
     def _array(self, words, dtype=np.int64):
-        array = np.zeros(int(words), dtype=dtype)
+        return self._own(np.zeros(int(words), dtype=dtype))
+
+    def _own(self, array):
         self._keep.append(array)
         return array
 
@@ -269,6 +271,7 @@ class System:
         )
         binds = spec.alu_entries or spec.agu_entries
         block[b.C_HOLD] = ticks(spec.hold_cycles) if binds else -1
+        block[b.C_WAIT_LIMIT] = scheduler.FIRST_LIMIT if binds else b.NEVER
         block[b.C_STORE_ENTRIES] = store_entries
         block[b.C_STORE_INTERVAL] = ticks(spec.store_interval_cycles)
         block[b.C_STORE_RING] = address_of(self._array(store_entries))
@@ -276,7 +279,7 @@ class System:
         block[b.C_FILL_ENTRIES] = spec.fill_entries
         block[b.C_FILLS] = address_of(self._array(spec.fill_entries))
         if spec.predicts:
-            block[b.C_PREDICTOR] = address_of(self._array(predictor.ENTRIES, np.uint16))
+            block[b.C_PREDICTOR] = address_of(self._own(predictor.new_tables()))
         block[b.CPU_FIELDS : b.C_WAIT] = entry_points()
         self._shorten(block, siblings)
         return block
@@ -285,7 +288,8 @@ class System:
         """Let accesses take the short way where nothing stands in its way: see `timed.load`."""
         first = self._caches[0, block[b.C_CORE]]
         simple = first[b.K_MASK] >= 0 and first[b.K_FOLD] == 0 and first[b.K_ROW_BYTES] == 64
-        block[b.C_SLOW] = 0 if simple and siblings == 1 and self.places is None else -1
+        if not simple or siblings > 1 or self.places is not None:
+            block[b.C_QUIET] = b.NEVER
         block[b.C_L1_ROWS] = first[b.K_ROWS]
         # where the short way is closed it still reads a row: the first one
         block[b.C_L1_MASK] = first[b.K_MASK] if simple else 0

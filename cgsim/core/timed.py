@@ -19,7 +19,7 @@ from cgsim.core.blocks import (
     C_BRANCHES,
     C_CAUSES,
     C_DISPATCH,
-    C_FORWARD,
+    C_FORWARDING,
     C_FRONT_CAUSE,
     C_INDEXED,
     C_INSTRUCTIONS,
@@ -37,7 +37,6 @@ from cgsim.core.blocks import (
     C_QUIET,
     C_RESTART,
     C_RETIRE,
-    C_SLOW,
     C_TESTS,
     C_WIDTH,
     C_YOUNGEST,
@@ -48,18 +47,17 @@ from cgsim.core.blocks import (
     E_TOUCH,
     E_TRANSLATE,
     E_WRITE,
-    FORWARD_ENTRIES,
-    FORWARD_FIELDS,
     LEVEL_1,
     WORK,
 )
-from cgsim.core.fields import add, fixed, get, put
+from cgsim.core.fields import add, add_element, fixed, get, put
 from cgsim.core.jit import JIT_DISABLED, inlined, njit
 from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32
-from cgsim.core.recency import find, to_front
+from cgsim.core.recency import NAME_MASK, find, to_front
 from cgsim.core.rob import enter, leave
 from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, loaded, take
+from cgsim.core.window import may_forward
 
 
 def _read(cpu, address, token, unused):
@@ -137,42 +135,42 @@ def load(cpu, address, token):
     start = max(port, token)
     if address >> get(cpu, C_LAST_SHIFT) != get(cpu, C_LAST_PAGE):
         call_i64_4(fixed(cpu, E_TRANSLATE), cpu, address, max(dispatched, token), 0)
-    latency = fixed(cpu, C_L1_LATENCY)
     line = address >> 6
     row = fixed(cpu, C_L1_ROWS) + ((line & fixed(cpu, C_L1_MASK)) << 6)
-    way = find(row, 16, line)
-    word = address >> 3
-    recent = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & FORWARD_ENTRIES - 1)
+    way = 0
+    if peek_u32(row) & NAME_MASK != line:
+        way = find(row, 16, line)
     entries = entries_of(pending - tests, tests)
-    # each term is nonzero or negative where the short way is closed; one branch for all of them
-    closed = (
-        min(start - get(cpu, C_QUIET), 0)
-        | min(way, 0)
-        | fixed(cpu, C_SLOW)
-        | (1 if get(recent, 0) == word else 0)
-        | is_crowded(cpu, dispatched, entries + AGU_ENTRY)
-    )
-    if closed != 0:
-        return call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
+    if (
+        way < 0
+        or start < get(cpu, C_QUIET)
+        or is_crowded(cpu, dispatched, entries + AGU_ENTRY)
+        or (number < get(cpu, C_FORWARDING) and may_forward(cpu, address))
+    ):
+        ready = call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
+        put(cpu, C_PENDING, 0)  # it is: so the compiler knows
+        put(cpu, C_TESTS, 0)
+        return ready
     if way != 0:
         to_front(row, 16, way, peek_u32(row + 4 * way))
     take(cpu, dispatched, token, entries, AGU_ENTRY)
-    put(cpu, C_PENDING, 0)
-    put(cpu, C_TESTS, 0)
+    add(cpu, C_ACCESSES, 1)
+    latency = fixed(cpu, C_L1_LATENCY)
+    ready = start + latency
+    free = get(cpu, C_RETIRE) + slots
+    begin = max(free, dispatched)
+    clock = max(begin, ready)
+    add_element(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), begin - free)
+    add_element(cpu, C_CAUSES + LEVEL_1, min(clock - begin, latency))
+    leave(cpu, number, clock)
+    # last, so that the compiler finds them when the next access asks
+    loaded(cpu, ready)
+    put(cpu, C_NEXT_LEVEL, port + fixed(cpu, C_L1_INTERVAL))
+    put(cpu, C_RETIRE, clock)
     put(cpu, C_INSTRUCTIONS, number)
     put(cpu, C_DISPATCH, dispatched)
-    put(cpu, C_NEXT_LEVEL, port + fixed(cpu, C_L1_INTERVAL))
-    add(cpu, C_ACCESSES, 1)
-    ready = start + latency
-    loaded(cpu, ready)
-    clock = get(cpu, C_RETIRE) + slots
-    if dispatched > clock:
-        add(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
-        clock = dispatched
-    add(cpu, C_CAUSES + LEVEL_1, min(max(ready - clock, 0), latency))
-    clock = max(ready, clock)
-    put(cpu, C_RETIRE, clock)
-    leave(cpu, number, clock)
+    put(cpu, C_PENDING, 0)
+    put(cpu, C_TESTS, 0)
     return ready
 
 

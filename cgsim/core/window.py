@@ -34,6 +34,7 @@ from cgsim.core.blocks import (
     C_FILLS,
     C_FLIGHT,
     C_FORWARD,
+    C_FORWARDING,
     C_FRONT_CAUSE,
     C_HISTORY,
     C_INSTRUCTIONS,
@@ -243,6 +244,14 @@ def _fetched_ahead(cpu, token, ticks):
 
 
 @inlined
+def may_forward(cpu, address):
+    """Whether a store to the same word is the last one noted in its place."""
+    word = address >> 3
+    entry = fixed(cpu, C_FORWARD) + 8 * FORWARD_FIELDS * (word & (FORWARD_ENTRIES - 1))
+    return get(entry, 0) == word
+
+
+@inlined
 def _forwarded(cpu, address):
     """When a store in flight hands its value to a load of the same word; -1 if none does."""
     word = address >> 3
@@ -263,6 +272,7 @@ def _note_store(cpu, address, ready):
     put(entry, 0, word)
     put(entry, 1, ready)
     put(entry, 2, get(cpu, C_INSTRUCTIONS))
+    put(cpu, C_FORWARDING, get(cpu, C_INSTRUCTIONS) + FORWARD_REACH)
 
 
 @inlined
