@@ -65,12 +65,25 @@ class Timed(NamedTuple):
     cpu: int
 
 
+class Glance(NamedTuple):
+    """What `glance_of` makes of the timed reading: it looks ahead at the simulated memory."""
+
+    mem: int
+    heap: int
+
+
 class Scout(NamedTuple):
-    """What `scout_of` makes of the timed reading: it looks ahead for the host's sake."""
+    """What `scout_of` makes of the timed reading: it looks ahead at the machine's tables too."""
 
     mem: int
     heap: int
     cpu: int
+
+
+@njit(forceinline=True)
+def glance_of(space):
+    """The glance of a timed space."""
+    return Glance(space.mem, space.heap)
 
 
 @njit(forceinline=True)
@@ -123,7 +136,19 @@ def _scout_load(space, address, size, token):
     return peek(space, address, size), 0
 
 
-def _scout_store(space, address, size, value, token, value_token):
+def _glance_add(space, address, size, amount, token):
+    return peek(space, address, size) + amount, 0
+
+
+def _glance_atomic(space, address, size, amount, token):
+    return peek(space, address, size), 0
+
+
+def _glance_exchange(space, address, size, expected, desired, token):
+    return peek(space, address, size), 0
+
+
+def _glance_store(space, address, size, value, token, value_token):
     pass
 
 
@@ -297,16 +322,17 @@ def _timed_now(space):
     return timed.now(space.cpu)
 
 
-def _primitive(native, traced_reading, timed_reading, scout_reading=None):
+def _primitive(native, traced_reading, timed_reading, glance=None, scout_reading=None):
     """Make the stub it decorates dispatch on the type of its first argument, the space.
 
-    The scout does what the native reading does, unless that writes.
+    Glance and scout do what the native reading does, unless that writes.
     """
     readings = {
         Native: native,
         Traced: traced_reading,
         Timed: timed_reading,
-        Scout: scout_reading or native,
+        Glance: glance or native,
+        Scout: scout_reading or glance or native,
     }
 
     def decorate(stub):
@@ -329,27 +355,27 @@ def _primitive(native, traced_reading, timed_reading, scout_reading=None):
     return decorate
 
 
-@_primitive(_native_load, _traced_load, _timed_load, _scout_load)
+@_primitive(_native_load, _traced_load, _timed_load, scout_reading=_scout_load)
 def load(space, address, size, token):
     """Read `size` bytes; returns (value, token of the value)."""
 
 
-@_primitive(_native_store, _traced_store, _timed_store, _scout_store)
+@_primitive(_native_store, _traced_store, _timed_store, _glance_store)
 def store(space, address, size, value, token, value_token):
     """Write `size` bytes; `token` is the address' one, `value_token` the value's."""
 
 
-@_primitive(_native_add, _traced_add, _timed_add, _scout_add)
+@_primitive(_native_add, _traced_add, _timed_add, _glance_add, _scout_add)
 def add_in_place(space, address, size, amount, token):
     """One unlocked instruction that adds to memory; returns (new value, its token)."""
 
 
-@_primitive(_native_atomic, _traced_atomic, _timed_atomic, _scout_atomic)
+@_primitive(_native_atomic, _traced_atomic, _timed_atomic, _glance_atomic, _scout_atomic)
 def atomic_add(space, address, size, amount, token):
     """A locked add; returns (old value, its token)."""
 
 
-@_primitive(_native_exchange, _traced_exchange, _timed_exchange, _scout_exchange)
+@_primitive(_native_exchange, _traced_exchange, _timed_exchange, _glance_exchange, _scout_exchange)
 def compare_exchange(space, address, size, expected, desired, token):
     """A locked compare and exchange; returns (old value, its token)."""
 
