@@ -40,7 +40,7 @@ STREAM_COLUMNS = ("cgroup", "key", "actor", "hot_lines", "cold_lines", "ticks")
 _CAUSES = len(CAUSES)
 _SCOUTED = 32
 """Lookups that the scout plays ahead: what they touch fits a host's L1 and L2."""
-_HOST_CACHED = 4096
+_HOST_CACHED = 1 << 16
 """Data of a population that is certainly in the host's caches: scouting would only cost time."""
 
 

@@ -107,7 +107,8 @@ _compiled = None
 
 def _compile(function):
     arguments = function.__code__.co_argcount
-    return cfunc(int64(*[int64] * arguments), cache=True)(function)
+    signature = int64(*[int64] * arguments)
+    return cfunc(signature, cache=True, forceinline=True, error_model="numpy")(function)
 
 
 def entry_points():
