@@ -23,7 +23,9 @@ def njit(function=None, **options):
     some caller passes: numba would make a variant of `f(x, 8)` and of `f(x, 4)`, with all that they
     call, and the compiler finds the constants anyway where it inlines.
     """
-    options = {"cache": True, "nogil": True, "no_cfunc_wrapper": True, **options}
+    options = {
+        "cache": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy", **options,
+    }  # fmt: skip
     if function is None:
         return lambda inner: njit(inner, **options)
     dispatcher = numba.njit(**options)(function)
