@@ -13,7 +13,7 @@ import numpy as np
 from cgsim.core.blocks import C_HISTORY, C_PREDICTOR
 from cgsim.core.fields import fixed, get, put
 from cgsim.core.jit import JIT_DISABLED, inlined, internal
-from cgsim.core.raw import peek_u16, poke_u16
+from cgsim.core.raw import peek_u16, poke_u16, unlikely
 
 TABLE_BITS = 10
 TABLES = 2
@@ -93,9 +93,9 @@ def predict_and_train(cpu, site, taken):
     where = tables + _where(site, 0, 0)[0]
     entry = peek_u16(where)
     # strongly so, and no tagged table has an entry for it
-    if entry == (_STRONG_TAKEN if taken else _STRONG_NOT):
-        return True
-    return _train(tables, site, history, outcome, where, entry) != 0
+    if unlikely(entry != (_STRONG_TAKEN if taken else _STRONG_NOT)):
+        return _train(tables, site, history, outcome, where, entry) != 0
+    return True
 
 
 @internal

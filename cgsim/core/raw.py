@@ -11,6 +11,7 @@ import ctypes
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from cgsim.core.jit import JIT_DISABLED
@@ -63,6 +64,10 @@ poke_u8, poke_u16, poke_u32, poke_i64 = _poke(8), _poke(16), _poke(32), _poke(64
 
 if JIT_DISABLED:
 
+    def unlikely(condition):
+        """The condition, which the compiler takes to be false mostly."""
+        return condition
+
     def opaque(value):
         """The value, by a way that the compiler does not see through nor take early."""
         return value
@@ -76,6 +81,18 @@ if JIT_DISABLED:
         return PYTHON_FUNCTIONS[function](a, b, c, d, e)
 
 else:
+
+    @intrinsic
+    def unlikely(typingctx, condition):
+        """The condition, which the compiler takes to be false mostly."""
+
+        def codegen(context, builder, signature, arguments):
+            bit = ir.IntType(1)
+            expect = ir.FunctionType(bit, [bit, bit])
+            function = cgutils.get_or_insert_function(builder.module, expect, "llvm.expect.i1")
+            return builder.call(function, [arguments[0], bit(0)])
+
+        return types.boolean(types.boolean), codegen
 
     @intrinsic
     def opaque(typingctx, value):

@@ -53,7 +53,7 @@ from cgsim.core.blocks import (
 from cgsim.core.fields import add, add_element, fixed, get, put
 from cgsim.core.jit import JIT_DISABLED, inlined, njit
 from cgsim.core.predictor import predict_and_train
-from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32
+from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
 from cgsim.core.recency import NAME_MASK, find, to_front
 from cgsim.core.rob import enter, leave
 from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, loaded, take
@@ -124,6 +124,13 @@ def entry_points():
 
 
 @inlined
+def _restate(cpu):
+    """After a call of the engine nothing is pending: so that the compiler knows."""
+    put(cpu, C_PENDING, 0)
+    put(cpu, C_TESTS, 0)
+
+
+@inlined
 def load(cpu, address, token):
     """A read; returns the tick at which its value is ready."""
     pending = get(cpu, C_PENDING)
@@ -134,25 +141,24 @@ def load(cpu, address, token):
     dispatched = enter(cpu, number, get(cpu, C_DISPATCH) + slots)
     port = max(get(cpu, C_NEXT_LEVEL), dispatched)
     start = max(port, token)
-    if address >> get(cpu, C_LAST_SHIFT) != get(cpu, C_LAST_PAGE):
+    if unlikely(address >> get(cpu, C_LAST_SHIFT) != get(cpu, C_LAST_PAGE)):
         call_i64_4(fixed(cpu, E_TRANSLATE), cpu, address, max(dispatched, token), 0)
     line = address >> 6
     row = fixed(cpu, C_L1_ROWS) + ((line & fixed(cpu, C_L1_MASK)) << 6)
     way = 0
-    if peek_u32(row) & NAME_MASK != line:
+    if unlikely(peek_u32(row) & NAME_MASK != line):
         way = find(row, 16, line)
     entries = entries_of(pending - tests, tests)
-    if (
+    if unlikely(
         way < 0
         or start < get(cpu, C_QUIET)
         or is_crowded(cpu, dispatched, entries + AGU_ENTRY)
         or (number < get(cpu, C_FORWARDING) and may_forward(cpu, address))
     ):
         ready = call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
-        put(cpu, C_PENDING, 0)  # it is: so the compiler knows
-        put(cpu, C_TESTS, 0)
+        _restate(cpu)
         return ready
-    if way != 0:
+    if unlikely(way != 0):
         to_front(row, 16, way, peek_u32(row + 4 * way))
     take(cpu, dispatched, token, entries, AGU_ENTRY)
     add(cpu, C_ACCESSES, 1)
@@ -203,11 +209,12 @@ def work(cpu, instructions):
 def branch(cpu, site, taken, token):
     """A conditional branch."""
     add(cpu, C_BRANCHES, 1)
-    if predict_and_train(cpu, site, taken):
+    if unlikely(not predict_and_train(cpu, site, taken)):
+        call_i64_4(fixed(cpu, E_MISPREDICT), cpu, token, 0, 0)
+        _restate(cpu)
+    else:
         add(cpu, C_PENDING, 1)
         add(cpu, C_TESTS, 1)
-    else:
-        call_i64_4(fixed(cpu, E_MISPREDICT), cpu, token, 0, 0)
 
 
 @inlined
