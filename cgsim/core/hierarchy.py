@@ -98,7 +98,7 @@ from cgsim.core.fields import add, fixed, get, put
 from cgsim.core.jit import inlined, internal
 from cgsim.core.lru_list import touch as touch_list
 from cgsim.core.places import lose
-from cgsim.core.raw import call_i64_5, peek_u32, poke_u32
+from cgsim.core.raw import call_i64_5, peek_u32, poke_u32, unlikely
 from cgsim.core.recency import (
     DIRTY,
     NAME_MASK,
@@ -128,7 +128,9 @@ def row_of(level, name):
     fold = fixed(level, K_FOLD)
     mixed = name if fold == 0 else name ^ (name >> fold ^ name >> 2 * fold) << _PLAIN_BITS
     mask = fixed(level, K_MASK)
-    index = mixed & mask if mask >= 0 else mixed % fixed(level, K_SETS)
+    index = mixed & mask
+    if unlikely(mask < 0):
+        index = mixed % fixed(level, K_SETS)
     return fixed(level, K_ROWS) + index * fixed(level, K_ROW_BYTES)
 
 
@@ -407,7 +409,7 @@ def _back_invalidate(cpu, line):
 def _enter(cpu, line):
     """Note that a line enters the last level, or is used there."""
     entered = fixed(fixed(cpu, C_SYSTEM), S_ENTERED)
-    if entered != 0:
+    if unlikely(entered != 0):
         put(entered, line, get(cpu, C_RETIRE))
 
 
@@ -568,7 +570,7 @@ def _from_last(cpu, line, coherent):
     inclusion = fixed(shared, K_INCLUSION)
     row = row_of(shared, line)
     way = find(row, fixed(shared, K_WAYS), line)
-    if way >= 0 and fixed(fixed(cpu, C_SYSTEM), S_ENTERED) != 0:
+    if way >= 0 and unlikely(fixed(fixed(cpu, C_SYSTEM), S_ENTERED) != 0):
         if _replaced(cpu, line):
             remove(row, fixed(shared, K_WAYS), line)
             way = -1
@@ -630,7 +632,7 @@ def miss(cpu, line, writes, dispatch, start):
     ticks = 0
     transferred = False
     coherent = fixed(system, S_DIRECTORY) != 0
-    if coherent:
+    if unlikely(coherent):
         ticks, transferred = _from_other_core(cpu, line, writes, start)
         state = _grant(cpu, line, writes)
 
@@ -660,7 +662,7 @@ def miss(cpu, line, writes, dispatch, start):
             ticks = served
             cause = LEVEL_1 + found if found <= last else MEMORY
     _fill(cpu, upto, line | state)
-    if fixed(system, S_PREFETCH) != 0:
+    if unlikely(fixed(system, S_PREFETCH) != 0):
         _prefetch_next(cpu, line)
     return ticks << _CAUSE_BITS | cause
 

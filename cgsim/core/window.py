@@ -102,7 +102,7 @@ from cgsim.core.hierarchy import (
 )
 from cgsim.core.jit import inlined, internal
 from cgsim.core.places import attribute
-from cgsim.core.raw import peek_u32, poke_u32
+from cgsim.core.raw import peek_u32, poke_u32, unlikely
 from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
 from cgsim.core.scheduler import AGU_ENTRY, hold, loaded
 
@@ -115,7 +115,7 @@ def _dispatch(cpu, count):
     """Advance the front end by `count` instructions; returns its clock."""
     clock = get(cpu, C_DISPATCH) + count * fixed(cpu, C_WIDTH)
     slots = fixed(cpu, C_SLOTS)
-    if slots != 0:
+    if unlikely(slots != 0):
         # The hardware threads of a core share its front end. What one leaves unused, the other has
         # within the reach of the reorder buffer.
         used = max(get(slots, 0), clock - _SHARING_TICKS) + count * fixed(cpu, C_WIDTH)
@@ -325,7 +325,7 @@ def _locate(cpu, first, row, line, writes, dispatched, start):
     if entry & NAME_MASK != line:
         way = find(row, get(first, K_WAYS), line)
         if way < 0:
-            if fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0:
+            if unlikely(fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0):
                 ticks = tenured(cpu, line, writes, start)
                 if ticks >= 0:
                     return max(ticks, latency) << 4 | COHERENCE
@@ -392,12 +392,12 @@ def read(cpu, address, token):
     add(cpu, C_ACCESSES, 1)
     first = fixed(cpu, C_LEVELS)
     start = max(dispatched, token)
-    if fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0 and _forwarded(cpu, address) >= 0:
+    if unlikely(fixed(fixed(cpu, C_SYSTEM), S_DIRECTORY) != 0) and _forwarded(cpu, address) >= 0:
         # the store buffer has it: whoever owns the line now is not asked
         ready = _loaded(cpu, address, start, 0, token)
         loaded(cpu, ready)
         _retire(cpu, count, dispatched, ready, WORK, 0, 0)
-        if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
+        if unlikely(fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0):
             attribute(cpu, address, False, LEVEL_1, 0, 0)
         return ready
     tlb_ticks = translated(cpu, address, start)
@@ -415,7 +415,7 @@ def read(cpu, address, token):
     ready = _loaded(cpu, address, start, latency, token)
     loaded(cpu, ready)
     waited = _retire(cpu, count, dispatched, ready, packed & 15, latency, tlb_ticks)
-    if fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0:
+    if unlikely(fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0):
         attribute(cpu, address, False, packed & 15, waited, tlb_ticks)
     return ready
 
