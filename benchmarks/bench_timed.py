@@ -162,8 +162,8 @@ def section(*, quick: bool = False) -> str:
         "of the accesses included. `native` is the same source read natively, its lookups back to "
         "back; `chained`: each lookup's address waits for the last one's result. CPU time of this "
         "host per lookup, medians. Goals: 60 M accesses/s where lookups mostly hit; at most 5 "
-        "times native where the structure fits L1, at most once where it does not fit L2 (100,000 "
-        "cgroups).\n\n" + table + "\n\n### What each feature costs\n\n" + features + "\n"
+        "times native (chained) where the structure fits L1, at most once where it does not fit "
+        "L2.\n\n" + table + "\n\n### What each feature costs\n\n" + features + "\n"
     )
 
 

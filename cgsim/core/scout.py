@@ -1,9 +1,10 @@
 """The scout: a lookup played ahead of its turn, so that the host has its memory at hand.
 
 A large population and the machine's larger tables do not fit the host's caches. Played in order,
-each simulated miss waits for the host's memory; the scout reads what the next lookups will read and
-asks for the rows they map to, many at a time. It writes nothing and costs no simulated time, so it
-cannot change a result.
+each simulated miss waits for the host's memory. So the next lookups are played ahead twice: a
+glance only reads what they will read, with so few instructions that the host overlaps several
+lookups; then the scout, which finds all that at hand, asks for the rows they map to. Neither writes
+anything or costs simulated time, so they cannot change a result.
 """
 
 from cgsim.core.blocks import (
