@@ -341,19 +341,18 @@ def _coherent(
     common = math.gcd(*(level.sets for level in plan.levels))
     shards = min(common & -common, options.shards or MAX_SHARDS)
     shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
-    words = 0 if plan.cpus <= coherent.NARROW_CPUS else _words(plan.cpus)
-    entry_bytes = 8 * words or 2
-    address, first, lowest, highest = _numbered(address, plan, options, entry_bytes)
-    if (highest // shards + 1) << cpu_bits > EMPTY:
+    address, first, lowest, highest = _numbered(address, plan, options, coherent.STATE_BYTES)
+    lowest, empty = lowest // shards, highest // shards + 1
+    if empty > coherent.MAX_LINE or empty << cpu_bits > EMPTY:
         raise _OutsideWindowError
-    lowest //= shards
-    directory_bytes = -(-(highest // shards - lowest + 1) * entry_bytes // 64) * 64
+    states_bytes = -(-(empty - lowest + 1) * coherent.STATE_BYTES // 64) * 64
+    states = reserve(states_bytes * shards)
 
     private, shared = _split(plan)
     at = [0, 1][:private] + [2] * shared
     instances = [1 << cpu_bits] * private + [1] * shared
     rows, starts, widths = _rows(plan.levels, instances, options.vector)
-    rows[:] = EMPTY
+    rows[:] = empty
     geometry = np.tile(np.array([1, 0, 0, 8, 32, 0, 0, 0], np.int64), (3, 1))
     for place, level, start, lanes, count in zip(
         at, plan.levels, starts, widths, instances, strict=True
@@ -377,15 +376,13 @@ def _coherent(
     chunk = min(options.chunk, max(len(address), 1))
     room = -(-chunk // threads)
     turns = min(2, threads)
-    memory = reserve(4 * (room * turns * threads * shards + coherent.AHEAD))
+    # Each shard fills some of its room: huge pages would be cleared for most of them in vain.
+    memory = reserve(4 * room * turns * threads * shards, huge=False)
     begins = memory.ctypes.data + 4 * room * np.arange(turns * threads * shards)
     begins = begins.reshape(turns, threads, shards)
     ends = np.empty_like(begins)
     chunks = range(0, len(address), chunk)
     left = [iter(range(shards)) for _ in chunks]
-    # In one chunk a thread is through with a shard before the next: one directory serves all.
-    alone = len(chunks) == 1
-    entries = reserve(directory_bytes * shards)
     lock = threading.Lock()
     barrier = threading.Barrier(threads)
 
@@ -398,7 +395,7 @@ def _coherent(
 
     def work(thread: int) -> NDArray[np.int64]:
         out = np.zeros(coherent.COUNTERS, np.int64)
-        own = reserve(directory_bytes) if alone else entries
+        queues = np.empty((2, coherent.queue_words()), np.int64)
         for number, start in enumerate(chunks):
             turn = number % turns
             length = min(chunk, len(address) - start)
@@ -421,20 +418,21 @@ def _coherent(
                     shard = next(left[number], None)
                 if shard is None:
                     break
-                if alone:
-                    own[:] = 0
                 coherent.replay_coherent(
                     shard,
                     shards,
                     threads,
                     begins[turn].ctypes.data,
                     ends[turn].ctypes.data,
+                    plan.cpus,
                     cpu_bits,
-                    words,
                     lowest,
-                    own.ctypes.data,
-                    0 if alone else directory_bytes,
+                    empty,
+                    states.ctypes.data,
+                    states_bytes,
                     geometry,
+                    queues[0].ctypes.data,
+                    queues[1].ctypes.data,
                     out,
                     usual,
                 )
@@ -442,7 +440,9 @@ def _coherent(
 
     total = np.sum(_on_threads(one, threads, threads), axis=0)
     for shard in range(shards):
-        coherent.flush_coherent(shard, plan.cpus, cpu_bits, geometry, total)
+        coherent.flush_coherent(
+            shard, plan.cpus, cpu_bits, lowest, states.ctypes.data, states_bytes, geometry, total
+        )
     c = coherent
     misses = [total[c.MISSES_1], total[c.MISSES_2], total[c.MISSES_SHARED]]
     gone = [total[c.INVALIDATED_1], total[c.INVALIDATED_2], 0]

@@ -3,10 +3,20 @@
 from cgsim.core import lru_scalar
 from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.core.lru_scalar import DIRTY
-from cgsim.core.lru_vector import mark_vector, remove_vector, touch_dirty_vector
+from cgsim.core.lru_vector import (
+    holds_vector,
+    mark_vector,
+    remove_others_vector,
+    remove_vector,
+    touch_dirty_vector,
+    touch_vector,
+)
 
+_find_scalar = lru_scalar.find
 _mark_scalar = lru_scalar.mark
 _remove_scalar = lru_scalar.remove
+_remove_others_scalar = lru_scalar.remove_others
+_touch_scalar = lru_scalar.touch
 _touch_dirty_scalar = lru_scalar.touch_dirty
 
 
@@ -17,6 +27,28 @@ def lanes_for(ways, vector=True):
             if ways <= lanes:
                 return lanes
     return 0
+
+
+@njit(forceinline=True)
+def touch(lanes, row, line, last):
+    """See `lru_scalar.touch`."""
+    return touch_vector(lanes, row, line, last) if lanes != 0 else _touch_scalar(row, line, last)
+
+
+@njit(forceinline=True)
+def holds(lanes, row, line, last):
+    """1 if a row without dirty entries holds `line`."""
+    if lanes != 0:
+        return holds_vector(lanes, row, line)
+    return 1 if _find_scalar(row, line, last) >= 0 else 0
+
+
+@njit(forceinline=True)
+def remove_others(lanes, first, rows, row, line, last, empty):
+    """See `lru_scalar.remove_others`."""
+    if lanes != 0:
+        return remove_others_vector(lanes, first, rows, row, line, empty)
+    return _remove_others_scalar(first, rows, row, line, last, empty)
 
 
 @njit(forceinline=True)

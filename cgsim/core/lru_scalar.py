@@ -79,6 +79,23 @@ def remove(row, line, last):
 
 
 @njit
+def remove_others(first, rows, row, line, last, empty):
+    """Take `line` out of all `rows` of a set, from the one at `first` on, but not out of `row`.
+
+    For rows without dirty entries, whose empty ways hold `empty`. Returns how many held it.
+    """
+    removed = 0
+    for other in range(first, first + 4 * rows * (last + 1), 4 * (last + 1)):
+        way = find(other, line, last) if other != row else -1
+        if way >= 0:
+            for place in range(other + 4 * way, other + 4 * last, 4):
+                poke_u32(place, peek_u32(place + 4))
+            poke_u32(other + 4 * last, empty)
+            removed += 1
+    return removed
+
+
+@njit
 def mark(row, word, last):
     """Make the entry of the line of `word` `word` where it stands; returns what `remove` would."""
     way = find(row, word & LINE, last)

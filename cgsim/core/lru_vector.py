@@ -17,7 +17,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from cgsim.core.jit import JIT_DISABLED
-from cgsim.core.lru_scalar import EMPTY, LINE, mark, remove, touch, touch_dirty
+from cgsim.core.lru_scalar import (
+    EMPTY,
+    LINE,
+    find,
+    mark,
+    remove,
+    remove_others,
+    touch,
+    touch_dirty,
+)
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
@@ -127,6 +136,51 @@ def _touch_dirty_code(builder, lanes, address, word, last):
     return builder.zext(row.any(match), I64)
 
 
+def _holds_code(builder, lanes, address, line):
+    row = _Row(builder, lanes, address)
+    return builder.zext(row.any(row.equal(row.splat(builder.trunc(line, I32)))), I64)
+
+
+def _remove_others_code(builder, lanes, first, rows, address, line, empty):
+    b = builder
+    own = _Row(b, lanes, address)
+    wanted, gap = (own.splat(b.trunc(word, I32)) for word in (line, empty))
+    before = b.block
+    loop, done = b.append_basic_block("row.next"), b.append_basic_block("row.all")
+    end = b.add(first, b.mul(rows, ir.Constant(I64, 4 * lanes)))
+    b.branch(loop)
+    b.position_at_end(loop)
+    place, removed = b.phi(I64), b.phi(own.vector)
+    row = _Row(b, lanes, place)
+    match = row.equal(wanted)
+    order = row.constant(list(range(1, lanes + 1)))
+    row.store(
+        b.sub(ir.Constant(row.bits, 0), match), b.shuffle_vector(row.value, gap, order)
+    )
+    # The matching lanes are -1: each row counts one lane or none down.
+    lines = b.sext(b.icmp_unsigned("==", row.value, wanted), own.vector)
+    counted = b.add(removed, lines)
+    following = b.add(place, ir.Constant(I64, 4 * lanes))
+    for phi, start, next_ in (
+        (place, first, following),
+        (removed, own.constant([0] * lanes), counted),
+    ):
+        phi.add_incoming(start, before)
+        phi.add_incoming(next_, b.block)
+    b.cbranch(b.icmp_signed("<", following, end), loop, done)
+    b.position_at_end(done)
+    stored = b.store(own.value, b.inttoptr(_opaque(b, address), own.vector.as_pointer()))
+    stored.align = 4 * lanes
+    others = b.sub(counted, b.sext(b.icmp_unsigned("==", own.value, wanted), own.vector))
+    width = lanes
+    while width > 1:
+        width //= 2
+        order = own.constant([(lane + width) % lanes for lane in range(lanes)])
+        others = b.add(others, b.shuffle_vector(others, others, order))
+    total = b.extract_element(others, ir.Constant(I32, 0))
+    return b.zext(b.sub(ir.Constant(I32, 0), total), I64)
+
+
 def _remove_code(builder, lanes, address, line, last):
     row = _Row(builder, lanes, address)
     match, dirty = row.match(builder.trunc(line, I32))
@@ -182,9 +236,21 @@ touch_8, touch_16, touch_32 = (_fixed(_touch_code, lanes, touch) for lanes in (8
 
 if JIT_DISABLED:
 
+    def touch_vector(lanes, row, line, last):
+        """See `lru_scalar.touch`."""
+        return touch(row, line, last)
+
     def touch_dirty_vector(lanes, row, word, last):
         """See `lru_scalar.touch_dirty`."""
         return touch_dirty(row, word, last)
+
+    def holds_vector(lanes, row, line):
+        """1 if a row without dirty entries holds `line`."""
+        return 1 if find(row, line, lanes - 1) >= 0 else 0
+
+    def remove_others_vector(lanes, first, rows, row, line, empty):
+        """See `lru_scalar.remove_others`, for rows of `lanes` ways."""
+        return remove_others(first, rows, row, line, lanes - 1, empty)
 
     def remove_vector(lanes, row, line, last):
         """See `lru_scalar.remove`."""
@@ -203,6 +269,33 @@ if JIT_DISABLED:
         return (word & -word).bit_length() - 1
 
 else:
+
+    @intrinsic
+    def touch_vector(typingctx, lanes, row, line, last):
+        """See `lru_scalar.touch`."""
+
+        def codegen(context, builder, signature, arguments):
+            return _by_lanes(builder, _touch_code, arguments[0], arguments[1:])
+
+        return types.int64(*[types.int64] * 4), codegen
+
+    @intrinsic
+    def holds_vector(typingctx, lanes, row, line):
+        """1 if a row without dirty entries holds `line`."""
+
+        def codegen(context, builder, signature, arguments):
+            return _by_lanes(builder, _holds_code, arguments[0], arguments[1:])
+
+        return types.int64(*[types.int64] * 3), codegen
+
+    @intrinsic
+    def remove_others_vector(typingctx, lanes, first, rows, row, line, empty):
+        """See `lru_scalar.remove_others`, for rows of `lanes` ways."""
+
+        def codegen(context, builder, signature, arguments):
+            return _by_lanes(builder, _remove_others_code, arguments[0], arguments[1:])
+
+        return types.int64(*[types.int64] * 6), codegen
 
     @intrinsic
     def touch_dirty_vector(typingctx, lanes, row, word, last):
