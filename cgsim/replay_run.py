@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 LINE_BITS = 6
 MAX_SHARDS = 64
+COHERENT_SHARDS = 32
 SMALL_TRACE = 1 << 16  # below it, setting up many shards costs more than they save
 MAX_LINE = EMPTY - 1
 MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
 MIN_CHUNK_LINES = 1024
 CHUNK_SLOTS = 1 << 18
 READS_OF_A_THREAD = 1 << 20  # each thread reads the whole trace: fewer would lose by that
-CHUNK = 1 << 21  # accesses, as few as let a shard's rows be used often enough
+CHUNK = 1 << 22  # accesses, as few as let a shard's rows be used often enough
 POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
 
 COUNT_COLUMNS = (
@@ -339,7 +340,7 @@ def _coherent(
     then replayed shard by shard; so the scattered accesses stay in the host's caches.
     """
     common = math.gcd(*(level.sets for level in plan.levels))
-    shards = min(common & -common, options.shards or MAX_SHARDS)
+    shards = min(common & -common, options.shards or COHERENT_SHARDS)
     shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
     address, first, lowest, highest = _numbered(address, plan, options, coherent.STATE_BYTES)
     lowest, empty = lowest // shards, highest // shards + 1
@@ -374,12 +375,11 @@ def _coherent(
 
     threads = options.threads
     chunk = min(options.chunk, max(len(address), 1))
-    room = -(-chunk // threads)
-    turns = min(2, threads)
-    # Each shard fills some of its room: huge pages would be cleared for most of them in vain.
-    memory = reserve(4 * room * turns * threads * shards, huge=False)
-    begins = memory.ctypes.data + 4 * room * np.arange(turns * threads * shards)
-    begins = begins.reshape(turns, threads, shards)
+    room = partition.blocks_for(-(-chunk // threads), shards)
+    memory = reserve(partition.BLOCK_BYTES * room * threads)
+    blocks = np.arange(threads * room).reshape(threads, room) * partition.BLOCK_BYTES
+    blocks += memory.ctypes.data
+    begins, free = blocks[:, :shards].copy(), blocks[:, shards:]
     ends = np.empty_like(begins)
     chunks = range(0, len(address), chunk)
     left = [iter(range(shards)) for _ in chunks]
@@ -396,11 +396,9 @@ def _coherent(
     def work(thread: int) -> NDArray[np.int64]:
         out = np.zeros(coherent.COUNTERS, np.int64)
         queues = np.empty((2, coherent.queue_words()), np.int64)
-        for number, start in enumerate(chunks):
-            turn = number % turns
-            length = min(chunk, len(address) - start)
-            begin, end = _slice(length, thread, threads)
-            ends[turn, thread] = begins[turn, thread]
+        for start, shards_left in zip(chunks, left, strict=True):
+            begin, end = _slice(min(chunk, len(address) - start), thread, threads)
+            ends[thread] = begins[thread] + 8
             partition.scatter_near(
                 address.ctypes.data,
                 0 if cpu is None else cpu.ctypes.data,
@@ -410,20 +408,21 @@ def _coherent(
                 first,
                 shard_bits,
                 cpu_bits,
-                ends[turn, thread].ctypes.data,
+                ends[thread].ctypes.data,
+                free[thread, 0],
             )
             barrier.wait()
             while True:
                 with lock:
-                    shard = next(left[number], None)
+                    shard = next(shards_left, None)
                 if shard is None:
                     break
                 coherent.replay_coherent(
                     shard,
                     shards,
                     threads,
-                    begins[turn].ctypes.data,
-                    ends[turn].ctypes.data,
+                    begins.ctypes.data,
+                    ends.ctypes.data,
                     plan.cpus,
                     cpu_bits,
                     lowest,
@@ -436,13 +435,21 @@ def _coherent(
                     out,
                     usual,
                 )
+                if start == chunks[-1]:
+                    coherent.flush_coherent(
+                        shard,
+                        plan.cpus,
+                        cpu_bits,
+                        lowest,
+                        states.ctypes.data,
+                        states_bytes,
+                        geometry,
+                        out,
+                    )
+            barrier.wait()
         return out
 
     total = np.sum(_on_threads(one, threads, threads), axis=0)
-    for shard in range(shards):
-        coherent.flush_coherent(
-            shard, plan.cpus, cpu_bits, lowest, states.ctypes.data, states_bytes, geometry, total
-        )
     c = coherent
     misses = [total[c.MISSES_1], total[c.MISSES_2], total[c.MISSES_SHARED]]
     gone = [total[c.INVALIDATED_1], total[c.INVALIDATED_2], 0]

@@ -21,6 +21,7 @@ from cgsim.core.jit import njit
 from cgsim.core.lru_row import holds, remove_others, touch
 from cgsim.core.lru_vector import prefetch
 from cgsim.core.raw import peek_i64, peek_u16, peek_u32, poke_i64, poke_u16
+from cgsim.core.replay_partition import BLOCK_ACCESSES, BLOCK_BYTES
 
 SETS, KEYS, LAST, LANES, STRIDE, PRESENT, ROWS, SHARD_BYTES, COLUMNS = range(9)
 """Columns of the geometry: SETS of a shard; KEYS, the mask of a row's number in the bits of an
@@ -44,16 +45,15 @@ private levels, for 2**cpu_bits CPUs, and [set] in the shared one."""
     COUNTERS,
 ) = range(12)
 
-BLOCK = 1024  # accesses
 MAX_LINE = (1 << 30) - 2
 MAX_CPUS = (1 << 12) - 1
 
 # The state of a line, a uint16: which of its copies are dirty, the private ones being those of one
 # CPU, whose number plus 1 stands from OWNER_BIT on.
 DIRTY_1, DIRTY_2, DIRTY_SHARED = 1, 2, 4
-HELD = 8  # there is a copy in the shared level
-OWNER_BIT = 4
-PRIVATE = 0xFFFF & ~(DIRTY_SHARED | HELD)
+OWNER_BIT = 3
+OWNER = 0xFFFF & -(1 << OWNER_BIT)
+PRIVATE = OWNER | DIRTY_1 | DIRTY_2
 STATE_BYTES = 2
 
 # A record of the first queue is an int64: an access as `replay_partition.scatter_near` writes it,
@@ -72,7 +72,7 @@ WRITE = 0x80000000
 
 def queue_words():
     """The int64 that one of the two queues of `replay_coherent` takes."""
-    return 2 * BLOCK + 2
+    return 2 * BLOCK_ACCESSES + 2
 
 
 @njit(error_model="numpy")
@@ -80,7 +80,7 @@ def replay_coherent(
     shard,
     shards,
     pieces,
-    starts,
+    blocks,
     ends,
     cpus,
     cpu_bits,
@@ -97,9 +97,9 @@ def replay_coherent(
     """Run the accesses of one shard that some part of a trace holds through the caches.
 
     pieces     : int64         the part of the trace was scattered in as many pieces
-    starts     : int64         address of int64[pieces, shards]: where the accesses begin, see
-                               `replay_partition.scatter_near`
-    ends       : int64         address of int64[pieces, shards]: where they end
+    blocks     : int64         address of int64[pieces, shards]: the first block of the accesses,
+                               see `replay_partition.scatter_near`
+    ends       : int64         address of int64[pieces, shards]: where the accesses end
     cpus       : int64         up to MAX_CPUS
     cpu_bits   : int64         the least with 2**cpu_bits >= cpus
     lowest     : int64         the line of the first entry of `states`
@@ -117,11 +117,15 @@ def replay_coherent(
     table = states + shard * states_bytes - STATE_BYTES * lowest
     for piece in range(pieces):
         place = 8 * (piece * shards + shard)
-        start, end = peek_i64(starts + place), peek_i64(ends + place)
-        for place in range(start, end, 4 * BLOCK):
-            stop = min(place + 4 * BLOCK, end)
+        block, end = peek_i64(blocks + place), peek_i64(ends + place)
+        while block != 0:
+            stop, block_end = end, block + BLOCK_BYTES
+            start = block + 8
+            block = 0
+            if not start <= end <= block_end:
+                stop, block = block_end, peek_i64(start - 8)
             asked = _first_level(
-                shard, place, stop, cpus, cpu_bits, empty, table, geometry, queue, out, usual
+                shard, start, stop, cpus, cpu_bits, empty, table, geometry, queue, out, usual
             )
             asked = _second_level(
                 shard, queue, asked, cpus, cpu_bits, empty, table, geometry, below, out, usual
@@ -227,16 +231,17 @@ def _second_level(
             upgrades += hit if removed != 0 else 0
         victim_of = table + STATE_BYTES * victim
         state = peek_u16(victim_of)
-        lost = (1 - hit) & state >> 1 & (1 if (state ^ owner) >> OWNER_BIT == 0 else 0)
-        poke_u16(victim_of, state & ~(DIRTY_2 * lost))
-        victims_2 += lost
-        poke_i64(end, line | cleaned << 31 | victim << 32 | lost << 63)
+        poke_i64(end, line | cleaned << 31 | victim << 32)
+        if (state & (OWNER | DIRTY_2)) ^ (owner | DIRTY_2) | hit == 0:
+            victims_2 += 1
+            poke_u16(victim_of, state & ~DIRTY_2)
+            poke_i64(end, line | cleaned << 31 | victim << 32 | LOST)
         end += 8 - 8 * hit
 
         victim = record >> 32 & LINE
         victim_of = table + STATE_BYTES * victim
         state = peek_u16(victim_of)
-        if state & DIRTY_1 != 0 and (state ^ owner) >> OWNER_BIT == 0:
+        if state & (OWNER | DIRTY_1) == owner | DIRTY_1:
             victims_1 += 1
             kept = 0
             if present != 0:
@@ -283,21 +288,28 @@ def _shared_level(shard, queue, queue_end, empty, table, geometry, out, usual):
                 row = rows + line % sets * stride
             victim = peek_u32(row + 4 * last)
             hit = touch(lanes, row, line, last)
-            state_of = table + STATE_BYTES * line
-            poke_u16(state_of, peek_u16(state_of) | HELD | DIRTY_SHARED * (cleaned & hit))
+            misses += 1 - hit
             writebacks += cleaned & ~hit
-            missed = 1 - hit
-            misses += missed
+            state_of = table + STATE_BYTES * line
+            poke_u16(state_of, peek_u16(state_of) | DIRTY_SHARED * (cleaned & hit))
             victim_of = table + STATE_BYTES * victim
             state = peek_u16(victim_of)
-            victims += missed & state >> 2
-            poke_u16(victim_of, state & ~((HELD | DIRTY_SHARED) * missed))
+            lost = (1 - hit) & state >> 2
+            if lost != 0:
+                victims += 1
+                poke_u16(victim_of, state & ~DIRTY_SHARED)
         if record < 0:
-            state_of = table + STATE_BYTES * (record >> 32 & LINE)
-            state = peek_u16(state_of)
-            held = state >> 3 & 1
-            writebacks += 1 - held
-            poke_u16(state_of, state | DIRTY_SHARED * held)
+            victim = record >> 32 & LINE
+            kept = 0
+            if present != 0:
+                if usual is not None or keys >= 0:
+                    row = rows + (victim & keys) * stride
+                else:
+                    row = rows + victim % sets * stride
+                kept = holds(lanes, row, victim, last)
+            state_of = table + STATE_BYTES * victim
+            poke_u16(state_of, peek_u16(state_of) | DIRTY_SHARED * kept)
+            writebacks += 1 - kept
     out[MISSES_SHARED] += misses
     out[DIRTY_VICTIMS_SHARED] += victims
     out[WRITEBACKS] += writebacks + victims
@@ -325,7 +337,7 @@ def flush_coherent(shard, cpus, cpu_bits, lowest, states, states_bytes, geometry
                     out[DIRTY_VICTIMS_1 + level] += 1
                     if level == 0 and _in_second_level(shard, line, cpu, cpu_bits, geometry) != 0:
                         state |= DIRTY_2
-                    elif level < 2 and state & HELD != 0:
+                    elif level < 2 and _in_shared_level(shard, line, geometry) != 0:
                         state |= DIRTY_SHARED
                     else:
                         out[WRITEBACKS] += 1
@@ -344,3 +356,14 @@ def _in_second_level(shard, line, cpu, cpu_bits, geometry):
         number = line % geometry[1, SETS] << cpu_bits | cpu
     row = geometry[1, ROWS] + shard * geometry[1, SHARD_BYTES] + number * geometry[1, STRIDE]
     return holds(geometry[1, LANES], row, line, last)
+
+
+@njit(error_model="numpy")
+def _in_shared_level(shard, line, geometry):
+    """1 if the shared level holds the line."""
+    keys, last = geometry[2, KEYS], geometry[2, LAST]
+    if geometry[2, PRESENT] == 0:
+        return 0
+    number = line & keys if keys >= 0 else line % geometry[2, SETS]
+    row = geometry[2, ROWS] + shard * geometry[2, SHARD_BYTES] + number * geometry[2, STRIDE]
+    return holds(geometry[2, LANES], row, line, last)

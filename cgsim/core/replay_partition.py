@@ -15,6 +15,9 @@ from cgsim.core.raw import peek_i64, peek_u8, peek_u16, poke_i64, poke_u32
 LINE_SHIFT = np.uint64(6)
 LINE_MASK = (1 << 58) - 1
 
+BLOCK_BYTES = 4096
+BLOCK_ACCESSES = (BLOCK_BYTES - 8) // 4
+
 
 @njit(error_model="numpy")
 def count_shards(address, start, stop, shards, counts):
@@ -80,16 +83,19 @@ def line_range(address):
 
 
 @njit(error_model="numpy")
-def scatter_near(address, cpu, write, start, stop, first, shard_bits, cpu_bits, places):
+def scatter_near(address, cpu, write, start, stop, first, shard_bits, cpu_bits, places, free):
     """Write each access of start:stop to its shard, the lowest bits of its line, in order.
 
     It becomes a uint32: `cpu_bits` bits of the CPU, the other bits of the line, and in bit 31
-    whether it writes.
+    whether it writes. A shard's accesses fill blocks of BLOCK_BYTES; the first 8 bytes of a full
+    one that others follow are the next one's address. So little memory is touched, and densely.
 
     address    : int64   address of uint64[n], the byte addresses
     cpu, write : int64   address of uint16[n], of uint8[n]; 0: CPU 0, reads
     first      : int64   the line numbered 0
-    places     : int64   address of int64[shards]: where the next one goes; advanced
+    places     : int64   address of int64[shards]: where the next one goes, at the start behind the
+                         first 8 bytes of a block; advanced
+    free       : int64   address of the other blocks, a multiple of BLOCK_BYTES, see `blocks_for`
     """
     shards = 1 << shard_bits
     for i in range(start, stop):
@@ -101,8 +107,17 @@ def scatter_near(address, cpu, write, start, stop, first, shard_bits, cpu_bits, 
             access |= (1 if peek_u8(write + i) != 0 else 0) << 31
         place = places + 8 * (line & shards - 1)
         to = peek_i64(place)
+        if to & BLOCK_BYTES - 1 == 0:
+            poke_i64(to - BLOCK_BYTES, free)
+            to = free + 8
+            free += BLOCK_BYTES
         poke_i64(place, to + 4)
         poke_u32(to, access)
+
+
+def blocks_for(accesses, shards):
+    """The blocks that `scatter_near` may need, with the first one of each shard."""
+    return shards + -(-accesses // BLOCK_ACCESSES)
 
 
 @njit(error_model="numpy")
