@@ -166,7 +166,7 @@ def replay(
                 cpu and size, or a `Trace`
     caches : levels as "NAME:SIZE/WAYS[@CPUS],...", see `cgsim.cache_geometry.parse_caches`
     cpus : number of CPUs, up to 512; by default the highest CPU of the trace, plus one
-    threads : host threads; the counts do not depend on it
+    threads : host threads; the counts do not depend on it, and reads of one CPU take one thread
     tlb : TLB levels as "NAME:ENTRIES/WAYS,..."
     ops : n of "R", "W", "A", or booleans (True writes); by default all reads. A is an access that
           reads and writes, and is counted as a write.

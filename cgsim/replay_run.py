@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 
 LINE_BITS = 6
 MAX_SHARDS = 64
-COHERENT_SHARDS = 32
 SMALL_TRACE = 1 << 16  # below it, setting up many shards costs more than they save
 MAX_LINE = EMPTY - 1
 MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
 MIN_CHUNK_LINES = 1024
 CHUNK_SLOTS = 1 << 18
-READS_OF_A_THREAD = 1 << 20  # each thread reads the whole trace: fewer would lose by that
-CHUNK = 1 << 22  # accesses, as few as let a shard's rows be used often enough
+CHUNK = 5 << 20  # accesses, as few as let a shard's rows be used often enough
 POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
 
 COUNT_COLUMNS = (
@@ -140,20 +138,20 @@ def run(
 def run_reads(
     address: NDArray[np.uint64], levels: Sequence[Level], bits: int, options: Options
 ) -> NDArray[np.int64]:
-    """The misses of each level for reads of one CPU, of lines (or pages) of 2**bits bytes."""
-    divisor = math.gcd(*(level.sets for level in levels))
-    wanted = options.shards or min(options.threads, len(address) // READS_OF_A_THREAD)
-    shards = max(n for n in range(1, max(1, min(wanted, divisor)) + 1) if divisor % n == 0)
+    """The misses of each level for reads of one CPU, of lines (or pages) of 2**bits bytes.
+
+    On one host thread: to split the sets takes each of several longer than the reads themselves.
+    """
     multiple = math.lcm(*(level.sets for level in levels))
     first = 0
     if len(address):
         middle = (int(address[0]) >> bits) - (1 << (reads.WINDOW_BITS - 1))
         first = max(middle, 0) // multiple * multiple
-    misses = _reads_in_window(address, first, levels, bits, shards, options)
+    misses = _reads_in_window(address, first, levels, bits, options)
     if misses is None:
         try:
             near = _compacted(address, multiple << (bits - LINE_BITS))
-            misses = _reads_in_window(near, 0, levels, bits, shards, options)
+            misses = _reads_in_window(near, 0, levels, bits, options)
         except _OutsideWindowError:
             misses = None
     if misses is None:
@@ -175,12 +173,13 @@ def run_tlb(
         return run_reads(address, levels, page_bits, options)
     order = np.argsort(cpu, kind="stable")
     ends = np.cumsum(np.bincount(cpu))
-    parts = np.split(address[order], ends[:-1])
-    misses = np.zeros(len(levels), np.int64)
-    for part in parts:
-        if len(part):
-            misses += run_reads(part, levels, page_bits, options)
-    return misses
+    parts = [part for part in np.split(address[order], ends[:-1]) if len(part)]
+
+    def one(part: int) -> NDArray[np.int64]:
+        return run_reads(parts[part], levels, page_bits, options)
+
+    misses = _on_threads(one, len(parts), options.threads)
+    return np.sum([np.zeros(len(levels), np.int64), *misses], axis=0)
 
 
 def _reads_in_window(
@@ -188,38 +187,21 @@ def _reads_in_window(
     first: int,
     levels: Sequence[Level],
     bits: int,
-    shards: int,
     options: Options,
 ) -> NDArray[np.int64] | None:
     """`run_reads` with line `first` as number 0; None if a line lies outside the window."""
-
-    def one(shard: int) -> tuple[int, NDArray[np.int64]]:
-        rows, starts, widths = _rows(levels, [1] * len(levels), options.vector)
-        geometry = np.empty((len(levels), 5), np.int64)
-        for level, (described, start, lanes) in enumerate(zip(levels, starts, widths, strict=True)):
-            last = described.ways - 1
-            geometry[level] = described.sets, _mask(described.sets), last, lanes, start
-        rows[:] = EMPTY
-        queue = np.zeros(reads.BLOCK + reads.AHEAD, np.uint32)
-        misses = np.zeros(len(levels), np.int64)
-        done = reads.replay_reads(
-            address.ctypes.data,
-            len(address),
-            bits,
-            first,
-            shards,
-            shard,
-            geometry,
-            queue.ctypes.data,
-            misses,
-        )
-        return done, misses
-
-    results = _on_threads(one, shards, options.threads)
-    if any(done < 0 for done, _ in results):
-        return None
-    assert sum(done for done, _ in results) == len(address)
-    return np.sum([misses for _, misses in results], axis=0)
+    rows, starts, widths = _rows(levels, [1] * len(levels), options.vector)
+    geometry = np.empty((len(levels), 5), np.int64)
+    for level, (described, start, lanes) in enumerate(zip(levels, starts, widths, strict=True)):
+        last = described.ways - 1
+        geometry[level] = described.sets, _mask(described.sets), last, lanes, start
+    rows[:] = EMPTY
+    queue = np.zeros(reads.BLOCK + reads.AHEAD, np.uint32)
+    misses = np.zeros(len(levels), np.int64)
+    done = reads.replay_reads(
+        address.ctypes.data, len(address), bits, first, geometry, queue.ctypes.data, misses
+    )
+    return None if done < 0 else misses
 
 
 @dataclass(frozen=True)
@@ -340,7 +322,7 @@ def _coherent(
     then replayed shard by shard; so the scattered accesses stay in the host's caches.
     """
     common = math.gcd(*(level.sets for level in plan.levels))
-    shards = min(common & -common, options.shards or COHERENT_SHARDS)
+    shards = min(common & -common, options.shards or MAX_SHARDS)
     shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
     address, first, lowest, highest = _numbered(address, plan, options, coherent.STATE_BYTES)
     lowest, empty = lowest // shards, highest // shards + 1

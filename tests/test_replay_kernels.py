@@ -137,12 +137,7 @@ def test_reads_kernel(data: st.DataObject) -> None:
     plan = replace(plan, levels=tuple(replace(x, cpus_per_instance=1) for x in plan.levels))
     address, cpu, write = data.draw(traces(1))
     trace = address, cpu, np.zeros_like(write)
-    options = Options(
-        threads=data.draw(st.sampled_from([1, 2, 3])),
-        shards=data.draw(st.sampled_from([1, 2, 3, None])),
-        kernel="reads",
-        vector=data.draw(st.booleans()),
-    )
+    options = Options(kernel="reads", vector=data.draw(st.booleans()))
     assert kernel_counts(run(address, None, None, plan, options)) == expected(plan, trace)
 
 

@@ -43,16 +43,12 @@ class _Row:
         self.value = builder.load(builder.inttoptr(address, self.vector.as_pointer()))
         self.value.align = 4 * lanes
 
-    def first(self, word):
-        """`word` in lane 0, anything in the others."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        return self.builder.insert_element(undefined, word, ir.Constant(I32, 0))
-
     def splat(self, word):
         """`word` in every lane."""
         undefined = ir.Constant(self.vector, ir.Undefined)
         zeros = self.constant([0] * self.lanes)
-        return self.builder.shuffle_vector(self.first(word), undefined, zeros)
+        first = self.builder.insert_element(undefined, word, ir.Constant(I32, 0))
+        return self.builder.shuffle_vector(first, undefined, zeros)
 
     def constant(self, words):
         return ir.Constant(self.vector, words)
@@ -68,14 +64,10 @@ class _Row:
     def up_to(self, match, last):
         """The mask of the lanes up to the matching one, or up to `last`."""
         b = self.builder
-        top = b.shl(ir.Constant(self.bits, 1), _resize(b, last, self.bits))
-        ends = b.or_(match, top)
-        return b.xor(ends, b.sub(ends, ir.Constant(self.bits, 1)))
-
-    def shifted_right(self, front):
-        """The row one lane back, with lane 0 from `front`."""
-        order = self.constant([self.lanes, *range(self.lanes - 1)])
-        return self.builder.shuffle_vector(self.value, front, order)
+        top = b.shl(ir.Constant(I32, 1), b.trunc(last, I32))
+        ends = b.or_(b.zext(match, I32) if self.lanes < 32 else match, top)
+        mask = b.xor(ends, b.sub(ends, ir.Constant(I32, 1)))
+        return b.trunc(mask, self.bits) if self.lanes < 32 else mask
 
     def shifted_left(self):
         """The row one lane ahead, EMPTY at the end."""
@@ -90,9 +82,31 @@ class _Row:
         address is opaque lest LLVM turn the blend and the store into a masked store, which forwards
         nothing (half the speed on Intel).
         """
+        self._store(self._blend(mask, moved))
+
+    def push(self, mask, word):
+        """Write the row with the lanes of `mask` one lane back, and `word` in lane 0, of `mask`.
+
+        LLVM finds the move and the blend in one instruction: of 8 lanes if the move is a rotation,
+        of more if it takes the word from behind a last lane.
+        """
+        b, lanes, front = self.builder, self.lanes, self.splat(word)
+        if lanes == 8:
+            rotated = b.shuffle_vector(
+                self.value, self.value, self.constant([lanes - 1, *range(lanes - 1)])
+            )
+            order = self.constant([lanes, *range(1, lanes)])
+            self._store(b.shuffle_vector(self._blend(mask, rotated), front, order))
+        else:
+            order = self.constant([2 * lanes - 1, *range(lanes - 1)])
+            self._store(self._blend(mask, b.shuffle_vector(self.value, front, order)))
+
+    def _blend(self, mask, moved):
+        chosen = self.builder.bitcast(mask, ir.VectorType(ir.IntType(1), self.lanes))
+        return self.builder.select(chosen, moved, self.value)
+
+    def _store(self, blended):
         b = self.builder
-        chosen = b.bitcast(mask, ir.VectorType(ir.IntType(1), self.lanes))
-        blended = b.select(chosen, moved, self.value)
         stored = b.store(blended, b.inttoptr(_opaque(b, self.address), self.vector.as_pointer()))
         stored.align = 4 * self.lanes
 
@@ -112,16 +126,11 @@ def _opaque(builder, value):
     return builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [value], False)
 
 
-def _resize(builder, value, to):
-    """The int64 `value` as the integer type `to`."""
-    return value if to.width == 64 else builder.trunc(value, to)
-
-
 def _touch_code(builder, lanes, address, line, last):
     row = _Row(builder, lanes, address)
-    front = row.splat(builder.trunc(line, I32))
-    match = row.equal(front)
-    row.store(row.up_to(match, last), row.shifted_right(front))
+    line = builder.trunc(line, I32)
+    match = row.equal(row.splat(line))
+    row.push(row.up_to(match, last), line)
     return builder.zext(row.any(match), I64)
 
 
@@ -130,8 +139,7 @@ def _touch_dirty_code(builder, lanes, address, word, last):
     word = builder.trunc(word, I32)
     match, dirty = row.match(word)
     stain = builder.shl(builder.zext(row.any(dirty), I32), ir.Constant(I32, 31))
-    front = row.first(builder.or_(word, stain))
-    row.store(row.up_to(match, last), row.shifted_right(front))
+    row.push(row.up_to(match, last), builder.or_(word, stain))
     # Callers compute with the result; LLVM would rather branch on it, which mispredicts.
     return builder.zext(row.any(match), I64)
 
@@ -154,9 +162,7 @@ def _remove_others_code(builder, lanes, first, rows, address, line, empty):
     row = _Row(b, lanes, place)
     match = row.equal(wanted)
     order = row.constant(list(range(1, lanes + 1)))
-    row.store(
-        b.sub(ir.Constant(row.bits, 0), match), b.shuffle_vector(row.value, gap, order)
-    )
+    row.store(b.sub(ir.Constant(row.bits, 0), match), b.shuffle_vector(row.value, gap, order))
     # The matching lanes are -1: each row counts one lane or none down.
     lines = b.sext(b.icmp_unsigned("==", row.value, wanted), own.vector)
     counted = b.add(removed, lines)

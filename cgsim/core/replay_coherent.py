@@ -46,7 +46,6 @@ private levels, for 2**cpu_bits CPUs, and [set] in the shared one."""
 ) = range(12)
 
 MAX_LINE = (1 << 30) - 2
-MAX_CPUS = (1 << 12) - 1
 
 # The state of a line, a uint16: which of its copies are dirty, the private ones being those of one
 # CPU, whose number plus 1 stands from OWNER_BIT on.
@@ -62,7 +61,7 @@ HIT = 1 << 62  # it writes, and has hit in level 1
 REMOVED = -1 << 63  # it writes, and has removed copies in level 1
 # A record of the second queue is an int64: a line, from bit 32 on the line that it pushed out of
 # level 2, and
-CLEANED = 1 << 31  # another CPU's copy was dirty
+CLEANED_BIT = 31  # another CPU's copy was dirty
 LOST = -1 << 63  # the line pushed out is dirty
 
 ACCESS = 0x7FFFFFFF
@@ -100,7 +99,7 @@ def replay_coherent(
     blocks     : int64         address of int64[pieces, shards]: the first block of the accesses,
                                see `replay_partition.scatter_near`
     ends       : int64         address of int64[pieces, shards]: where the accesses end
-    cpus       : int64         up to MAX_CPUS
+    cpus       : int64         up to 8190
     cpu_bits   : int64         the least with 2**cpu_bits >= cpus
     lowest     : int64         the line of the first entry of `states`
     empty      : int64         that of the last entry, up to MAX_LINE, which no access has: an
@@ -134,9 +133,7 @@ def replay_coherent(
 
 
 @njit(error_model="numpy")
-def _first_level(
-    shard, start, stop, cpus, cpu_bits, empty, table, geometry, queue, out, usual
-):
+def _first_level(shard, start, stop, cpus, cpu_bits, empty, table, geometry, queue, out, usual):
     """Run the accesses at addresses start..stop through level 1; returns the end of `queue`."""
     sets, keys, last = geometry[0, SETS], geometry[0, KEYS], geometry[0, LAST]
     rows = geometry[0, ROWS] + shard * geometry[0, SHARD_BYTES]
@@ -145,7 +142,6 @@ def _first_level(
         lanes, stride = 8, 32
     cpu_mask = (1 << cpu_bits) - 1
     hits_of_writes = invalidated = 0
-    writes = 0
     end = queue
     for place in range(start, stop, 4):
         access = peek_u32(place)
@@ -165,7 +161,6 @@ def _first_level(
             end += 8
             invalidated += removed
             hits_of_writes += hit
-            writes += 1
         else:
             poke_i64(end, access | peek_u32(row + 4 * last) << 32)
             end += 8 - 8 * touch(lanes, row, line, last)
@@ -231,11 +226,11 @@ def _second_level(
             upgrades += hit if removed != 0 else 0
         victim_of = table + STATE_BYTES * victim
         state = peek_u16(victim_of)
-        poke_i64(end, line | cleaned << 31 | victim << 32)
+        poke_i64(end, line | cleaned << CLEANED_BIT | victim << 32)
         if (state & (OWNER | DIRTY_2)) ^ (owner | DIRTY_2) | hit == 0:
             victims_2 += 1
             poke_u16(victim_of, state & ~DIRTY_2)
-            poke_i64(end, line | cleaned << 31 | victim << 32 | LOST)
+            poke_i64(end, line | cleaned << CLEANED_BIT | victim << 32 | LOST)
         end += 8 - 8 * hit
 
         victim = record >> 32 & LINE
@@ -277,7 +272,7 @@ def _shared_level(shard, queue, queue_end, empty, table, geometry, out, usual):
     for place in range(queue, queue_end, 8):
         record = peek_i64(place)
         line = record & ACCESS
-        cleaned = record >> 31 & 1
+        cleaned = record >> CLEANED_BIT & 1
         if present == 0:
             writebacks += cleaned + (record >> 63 & 1)
             continue
@@ -300,13 +295,11 @@ def _shared_level(shard, queue, queue_end, empty, table, geometry, out, usual):
                 poke_u16(victim_of, state & ~DIRTY_SHARED)
         if record < 0:
             victim = record >> 32 & LINE
-            kept = 0
-            if present != 0:
-                if usual is not None or keys >= 0:
-                    row = rows + (victim & keys) * stride
-                else:
-                    row = rows + victim % sets * stride
-                kept = holds(lanes, row, victim, last)
+            if usual is not None or keys >= 0:
+                row = rows + (victim & keys) * stride
+            else:
+                row = rows + victim % sets * stride
+            kept = holds(lanes, row, victim, last)
             state_of = table + STATE_BYTES * victim
             poke_u16(state_of, peek_u16(state_of) | DIRTY_SHARED * kept)
             writebacks += 1 - kept

@@ -6,6 +6,8 @@ and they are the block of the next level. The same serves the two levels of a TL
 pages.
 """
 
+import numpy as np
+
 from cgsim.core.jit import njit
 from cgsim.core.lru_scalar import touch
 from cgsim.core.lru_vector import prefetch, touch_8, touch_16, touch_32
@@ -20,8 +22,8 @@ SETS, MASK, LAST, LANES, ROWS = range(5)
 
 
 @njit(error_model="numpy")
-def replay_reads(addresses, length, shift, first, shards, shard, geometry, queue, misses):
-    """Run the reads whose line is `shard` modulo `shards` through all levels.
+def replay_reads(addresses, length, shift, first, geometry, queue, misses):
+    """Run reads through all levels.
 
     addresses : int64            address of uint64[length], the byte addresses
     shift    : int64             line number = address >> shift, 1 to 63
@@ -33,46 +35,33 @@ def replay_reads(addresses, length, shift, first, shards, shard, geometry, queue
     queue    : int64             address of uint32[BLOCK + AHEAD], scratch, 0 at the start
     misses   : int64[levels]     added to
 
-    Returns the number of reads run, or -1 if some line lies outside the window.
+    Returns 0, or -1 if some line lies outside the window.
     """
-    total = 0
-    fused = shards == 1 and geometry[0, LANES] == 8
+    fused = geometry[0, LANES] == 8
     for start in range(0, length, BLOCK):
         stop = min(start + BLOCK, length)
         if fused:
             count = _first_level_8(addresses, start, stop, shift, first, geometry, queue)
-            total += stop - start
             misses[0] += count
         else:
-            count = _number_lines(addresses, start, stop, shift, first, shards, shard, queue)
-            total += count
+            count = _number_lines(addresses, start, stop, shift, first, queue)
         if count < 0:
             return -1
         for level in range(1 if fused else 0, geometry.shape[0]):
             count = _pass_level(queue, count, geometry, level)
             misses[level] += count
-    return total
+    return 0
 
 
 @njit(error_model="numpy")
-def _number_lines(addresses, start, stop, shift, first, shards, shard, queue):
-    """Number the lines of this shard into `queue`; their count, -1 if one is outside."""
-    count = 0
+def _number_lines(addresses, start, stop, shift, first, queue):
+    """Number the lines into `queue`; their count, -1 if one is outside."""
     outside = 0
-    low = (1 << 64 - shift) - 1  # the shift is arithmetic
-    if shards & (shards - 1) == 0:
-        for i in range(start, stop):
-            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
-            outside |= line
-            poke_u32(queue + 4 * count, line)
-            count += 1 if line & (shards - 1) == shard else 0
-    else:
-        for i in range(start, stop):
-            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
-            outside |= line
-            poke_u32(queue + 4 * count, line)
-            count += 1 if line % shards == shard else 0
-    return -1 if outside >> WINDOW_BITS != 0 else count
+    for i in range(start, stop):
+        line = np.int64(np.uint64(peek_i64(addresses + 8 * i)) >> np.uint64(shift)) - first
+        outside |= line
+        poke_u32(queue + 4 * (i - start), line)
+    return -1 if outside >> WINDOW_BITS != 0 else stop - start
 
 
 @njit(error_model="numpy")
@@ -83,22 +72,24 @@ def _first_level_8(addresses, start, stop, shift, first, geometry, queue):
     """
     sets, mask, last = geometry[0, SETS], geometry[0, MASK], geometry[0, LAST]
     rows = geometry[0, ROWS]
-    missed = 0
+    end = queue
     outside = 0
-    low = (1 << 64 - shift) - 1  # the shift is arithmetic
+    place, stop = addresses + 8 * start, addresses + 8 * stop
     if mask >= 0:
-        for i in range(start, stop):
-            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
+        while place < stop:  # a step less than with a range, which would count besides
+            line = np.int64(np.uint64(peek_i64(place)) >> np.uint64(shift)) - first
             outside |= line
-            poke_u32(queue + 4 * missed, line)
-            missed += 1 - touch_8(rows + (line & mask) * 32, line, last)
+            poke_u32(end, line)
+            end += 4 - 4 * touch_8(rows + (line & mask) * 32, line, last)
+            place += 8
     else:
-        for i in range(start, stop):
-            line = (peek_i64(addresses + 8 * i) >> shift & low) - first
+        while place < stop:
+            line = np.int64(np.uint64(peek_i64(place)) >> np.uint64(shift)) - first
             outside |= line
-            poke_u32(queue + 4 * missed, line)
-            missed += 1 - touch_8(rows + line % sets * 32, line, last)
-    return -1 if outside >> WINDOW_BITS != 0 else missed
+            poke_u32(end, line)
+            end += 4 - 4 * touch_8(rows + line % sets * 32, line, last)
+            place += 8
+    return -1 if outside >> WINDOW_BITS != 0 else (end - queue) // 4
 
 
 @njit(error_model="numpy")
@@ -106,47 +97,51 @@ def _pass_level(queue, count, geometry, level):
     """Touch every line; its misses are moved to the front of the queue; returns their number."""
     sets, mask, last = geometry[level, SETS], geometry[level, MASK], geometry[level, LAST]
     lanes, rows = geometry[level, LANES], geometry[level, ROWS]
-    missed = 0
+    place, stop, end = queue, queue + 4 * count, queue
     if lanes == 8 and sets * (last + 1) <= PREFETCHED_ENTRIES:
-        for i in range(count):
-            line = peek_u32(queue + 4 * i)
-            poke_u32(queue + 4 * missed, line)
+        while place < stop:
+            line = peek_u32(place)
+            poke_u32(end, line)
             row = line & mask if mask >= 0 else line % sets
-            missed += 1 - touch_8(rows + row * 32, line, last)
+            end += 4 - 4 * touch_8(rows + row * 32, line, last)
+            place += 4
     elif lanes == 8:
-        for i in range(count):
-            _prefetch_row(queue, i + AHEAD, sets, mask, rows, 8)
-            line = peek_u32(queue + 4 * i)
-            poke_u32(queue + 4 * missed, line)
+        while place < stop:
+            _prefetch_row(place + 4 * AHEAD, sets, mask, rows, 8)
+            line = peek_u32(place)
+            poke_u32(end, line)
             row = line & mask if mask >= 0 else line % sets
-            missed += 1 - touch_8(rows + row * 32, line, last)
+            end += 4 - 4 * touch_8(rows + row * 32, line, last)
+            place += 4
     elif lanes == 16:
-        for i in range(count):
-            _prefetch_row(queue, i + AHEAD, sets, mask, rows, 16)
-            line = peek_u32(queue + 4 * i)
-            poke_u32(queue + 4 * missed, line)
+        while place < stop:
+            _prefetch_row(place + 4 * AHEAD, sets, mask, rows, 16)
+            line = peek_u32(place)
+            poke_u32(end, line)
             row = line & mask if mask >= 0 else line % sets
-            missed += 1 - touch_16(rows + row * 64, line, last)
+            end += 4 - 4 * touch_16(rows + row * 64, line, last)
+            place += 4
     elif lanes == 32:
-        for i in range(count):
-            _prefetch_row(queue, i + AHEAD, sets, mask, rows, 32)
-            line = peek_u32(queue + 4 * i)
-            poke_u32(queue + 4 * missed, line)
+        while place < stop:
+            _prefetch_row(place + 4 * AHEAD, sets, mask, rows, 32)
+            line = peek_u32(place)
+            poke_u32(end, line)
             row = line & mask if mask >= 0 else line % sets
-            missed += 1 - touch_32(rows + row * 128, line, last)
+            end += 4 - 4 * touch_32(rows + row * 128, line, last)
+            place += 4
     else:
-        for i in range(count):
-            line = peek_u32(queue + 4 * i)
+        while place < stop:
+            line = peek_u32(place)
             row = line & mask if mask >= 0 else line % sets
-            if touch(rows + row * (last + 1) * 4, line, last) == 0:
-                poke_u32(queue + 4 * missed, line)
-                missed += 1
-    return missed
+            poke_u32(end, line)
+            end += 4 - 4 * touch(rows + row * (last + 1) * 4, line, last)
+            place += 4
+    return (end - queue) // 4
 
 
 @njit(error_model="numpy")
-def _prefetch_row(queue, i, sets, mask, rows, lanes):
-    """Ask the host for the row of queue[i]; past the block's end some other row, harmlessly."""
-    line = peek_u32(queue + 4 * i)
+def _prefetch_row(place, sets, mask, rows, lanes):
+    """Ask the host for the row of the line at `place`; behind the block it is any, harmlessly."""
+    line = peek_u32(place)
     row = line & mask if mask >= 0 else line % sets
     prefetch(rows + row * lanes * 4)
