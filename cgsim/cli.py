@@ -290,6 +290,7 @@ examples:
 examples:
   cgsim replay addresses.npy --caches "L1:32KiB/8,L2:512KiB/8,L3:16MiB/16"
   cgsim replay trace.parquet --machine zen5-vm --cpus 8 --threads 2 --json
+  cgsim replay trace.csv --machine zen5-vm --cpus 8 --false-sharing
   valgrind --tool=lackey --trace-mem=yes --log-file=t.txt true; cgsim replay t.txt --machine zen5-vm
 
 A trace is a .npy of uint64 byte addresses, a Parquet or CSV file with columns cpu, op (R, W, A),
@@ -306,6 +307,11 @@ address and optionally size, or the text that valgrind's lackey writes.
     verb.add_argument("--cpus", type=int, metavar="N", help="CPUs of the machine")
     verb.add_argument("--threads", type=int, metavar="T", help="host threads; the counts are equal")
     verb.add_argument("--tlb", metavar="SPEC", help="NAME:ENTRIES/WAYS,...")
+    verb.add_argument(
+        "--false-sharing",
+        action="store_true",
+        help="count it, and name the lines with the most; words of 8 bytes",
+    )
     _add_json(verb)
 
     verb = _verb(
@@ -692,7 +698,8 @@ def _replay(options: argparse.Namespace) -> None:
     if options.caches is None and options.machine is None:
         raise UserError("give --caches or --machine")
     result = cgsim.replay_file(
-        options.trace, **_set(options, "caches", "machine", "cpus", "threads", "tlb")
+        options.trace,
+        **_set(options, "caches", "machine", "cpus", "threads", "tlb", "false_sharing"),
     ).to_json_dict()
     if options.json:
         _print_json(result)
@@ -708,6 +715,12 @@ def _replay(options: argparse.Namespace) -> None:
     print(f"{'memory':<8} {result['writebacks']:>14} writebacks")
     for level in result["tlb"]:
         print(f"{'TLB ' + level['name']:<8} {level['hits']:>14} hits {level['misses']:>14} misses")
+    if (sharing := result.get("false_sharing")) is not None:
+        misses = sharing["coherence_misses"]
+        print(f"{sharing['count']} of {misses} coherence misses are false sharing")
+        for line in sharing["lines"]:
+            cpus = ", ".join(map(str, line["cpus"]))
+            print(f"{line['address']:>18} {line['count']:>9} by CPUs {cpus}")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,13 @@ the number of lines written to memory. Two conventions, see `replay`'s `write_ba
 * silent: it marks the nearest lower copy dirty, and disturbs nothing; without such a copy memory is
   written (the presence of lines is then that of drcachesim).
 
+False sharing (`false_sharing`), in constant time per access. A CPU loses a line when another CPU's
+write removes a copy from a cache that serves it; its next access to the line is a coherence miss.
+That miss is false sharing if no other CPU has written, since the line was lost, any of the words
+that the access touches (Torrellas, Lam and Hennessy, IEEE Transactions on Computers, 1994; the
+counter of `cgsim.attribute` is the same). Words have 8 bytes; an access without a size touches the
+word that it begins in. Only the general kernel counts it, so a replay takes longer with it.
+
 TLB. Two or more levels per CPU, pages of 4 KiB, LRU, filled like nine caches; one lookup for every
 line touched.
 """
@@ -59,8 +66,16 @@ from cgsim.cache_geometry import (
     tlb_of_machine,
 )
 from cgsim.errors import UserError, out_of_range
-from cgsim.replay_run import Options, Plan, choose_kernel, run, run_tlb
-from cgsim.traces import MAX_CPUS, Trace, cut_at_lines, read_trace, trace_of_arrays, trace_of_table
+from cgsim.replay_run import Options, Plan, Sharing, choose_kernel, run, run_tlb
+from cgsim.traces import (
+    MAX_CPUS,
+    Trace,
+    cut_at_lines,
+    read_trace,
+    trace_of_arrays,
+    trace_of_table,
+    words_touched,
+)
 
 if TYPE_CHECKING:
     import os
@@ -90,11 +105,38 @@ class LevelCounts:
 
 
 @dataclass(frozen=True)
+class FalselySharedLine:
+    """A line with false sharing.
+
+    address : of its first byte
+    cpus : those whose misses were false sharing, ascending
+    count : of those misses
+    """
+
+    address: int
+    cpus: tuple[int, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class FalseSharing:
+    """Misses on lost lines, and those of them that were false sharing; see the module.
+
+    lines : the ten with the most false sharing, those with more first
+    """
+
+    coherence_misses: int
+    count: int
+    lines: tuple[FalselySharedLine, ...]
+
+
+@dataclass(frozen=True)
 class Replay:
     """The counts of one replay.
 
     seconds : of the replay alone, without reading the trace and without compiling
     writebacks : lines written to memory
+    false_sharing : None if it was not asked for
     """
 
     accesses: int
@@ -109,6 +151,7 @@ class Replay:
     writebacks: int
     downgrades: int
     upgrades: int
+    false_sharing: FalseSharing | None = None
 
     @property
     def accesses_per_second(self) -> float:
@@ -117,7 +160,7 @@ class Replay:
 
     def to_json_dict(self) -> dict[str, Any]:
         """The counts as `cgsim replay --json` prints them."""
-        return {
+        counts = {
             "accesses": self.accesses,
             "seconds": self.seconds,
             "accesses_per_second": self.accesses_per_second,
@@ -128,9 +171,22 @@ class Replay:
             "writebacks": self.writebacks,
             "tlb": [_hits_and_misses(level) for level in self.tlb],
         }
+        if self.false_sharing is not None:
+            counts["false_sharing"] = {
+                "coherence_misses": self.false_sharing.coherence_misses,
+                "count": self.false_sharing.count,
+                "lines": [
+                    {"address": hex(line.address), "cpus": list(line.cpus), "count": line.count}
+                    for line in self.false_sharing.lines
+                ],
+            }
+        return counts
 
     def frame(self) -> pd.DataFrame:
-        """One row for each counter: unit (cache, tlb, memory, all), level, counter, count."""
+        """One row for each counter: unit (cache, tlb, memory, all), level, counter, count.
+
+        With false sharing also one for each line named: unit line, its address as the level.
+        """
         import pandas as pd
 
         rows: list[tuple[str, str, str, int]] = []
@@ -144,6 +200,10 @@ class Replay:
         rows.append(("memory", "", "writebacks", self.writebacks))
         rows += [("all", "", name, getattr(self, name)) for name in ("downgrades", "upgrades")]
         rows.append(("all", "", "accesses", self.accesses))
+        if (sharing := self.false_sharing) is not None:
+            rows.append(("all", "", "coherence_misses", sharing.coherence_misses))
+            rows.append(("all", "", "false_sharing", sharing.count))
+            rows += [("line", hex(x.address), "false_sharing", x.count) for x in sharing.lines]
         return pd.DataFrame(rows, columns=["unit", "level", "counter", "count"])
 
 
@@ -159,6 +219,7 @@ def replay(
     *,
     last_level: str = "nine",
     write_backs: str = "auto",
+    false_sharing: bool = False,
 ) -> Replay:
     """Replay a trace given as arrays or as a table; the module defines what is counted.
 
@@ -175,6 +236,7 @@ def replay(
     last_level : "nine", "inclusive" or "victim"
     write_backs : "traffic" (one CPU and a nine last level), "silent", or "auto": traffic where it
                   is possible, else silent
+    false_sharing : count it, too
 
     Raises UserError for a malformed trace or geometry.
     """
@@ -184,7 +246,9 @@ def replay(
         trace = trace_of_table(addresses)
     else:
         trace = trace_of_arrays(addresses, op=ops, cpu=cpu, size=sizes)
-    return _replay(trace, caches, cpus, threads, tlb, last_level, write_backs)
+    return _replay(
+        trace, caches, cpus, threads, tlb, last_level, write_backs, false_sharing=false_sharing
+    )
 
 
 def replay_file(
@@ -197,6 +261,7 @@ def replay_file(
     *,
     last_level: str | None = None,
     write_backs: str = "auto",
+    false_sharing: bool = False,
 ) -> Replay:
     """Replay a trace file (`cgsim.traces` has the formats); as `replay`.
 
@@ -223,6 +288,7 @@ def replay_file(
         pages,
         policy,
         write_backs,
+        false_sharing=false_sharing,
         source=str(path),
         machine=described,
     )
@@ -241,6 +307,7 @@ def _replay(
     last_level: str,
     write_backs: str,
     *,
+    false_sharing: bool = False,
     source: str = "trace",
     machine: Machine | None = None,
     options: Options | None = None,
@@ -263,9 +330,12 @@ def _replay(
     ):
         if value not in allowed:
             raise out_of_range("replay", name, value, ", ".join(allowed))
+    if not isinstance(false_sharing, (bool, np.bool_)):
+        raise out_of_range("replay", "false_sharing", false_sharing, "True, False")
     described = parse_caches(caches) if isinstance(caches, str) else caches
     if last_level == "victim" and len(described) < 2:
         raise UserError("replay: last_level = 'victim' needs two or more levels of caches")
+    places = list(range(cpus))
     if machine is not None:
         places = places_on_machine(machine)[:cpus]
         if trace.cpu is not None:
@@ -286,10 +356,13 @@ def _replay(
 
     plan = Plan(levels, cpus, last_level, traffic)
     options = replace(options or Options(), threads=threads)
+    words = words_touched(cut) if false_sharing else None
     kernel = options.kernel or choose_kernel(plan, writes is not None)
+    if false_sharing:
+        kernel = "general"
     _compile(kernel, levels, cpus, bool(pages))
     begin = time.perf_counter()
-    counts = run(cut.address, cut.cpu, writes, plan, replace(options, kernel=kernel))
+    counts = run(cut.address, cut.cpu, writes, plan, replace(options, kernel=kernel), words)
     tlb_misses: Iterable[int] = ()
     if pages:
         tlb_misses = run_tlb(cut.address, cut.cpu, pages, PAGE_BITS, options).tolist()
@@ -311,6 +384,21 @@ def _replay(
         writebacks=counts.writebacks,
         downgrades=counts.downgrades,
         upgrades=counts.upgrades,
+        false_sharing=None if counts.sharing is None else _named(counts.sharing, places),
+    )
+
+
+def _named(sharing: Sharing, places: Sequence[int]) -> FalseSharing:
+    """False sharing with addresses, and with the trace's CPUs."""
+    return FalseSharing(
+        sharing.coherence_misses,
+        sharing.false_sharing,
+        tuple(
+            FalselySharedLine(
+                line * LINE_BYTES, tuple(sorted(places.index(cpu) for cpu in missed)), count
+            )
+            for line, missed, count in sharing.lines
+        ),
     )
 
 

@@ -33,6 +33,7 @@ MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
 MIN_CHUNK_LINES = 1024
 CHUNK_SLOTS = 1 << 18
 CHUNK = 5 << 20  # accesses, as few as let a shard's rows be used often enough
+MOST_LINES = 10  # lines with the most false sharing that are named
 POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
 
 COUNT_COLUMNS = (
@@ -72,6 +73,19 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """Misses on lines that another CPU's store had taken, and those of them shared falsely.
+
+    lines : the first of the lines with the most false sharing: (line number, CPUs that missed,
+            count), by count, then by line
+    """
+
+    coherence_misses: int
+    false_sharing: int
+    lines: tuple[tuple[int, tuple[int, ...], int], ...]
+
+
+@dataclass(frozen=True)
 class Counts:
     """levels : int64[levels, len(COUNT_COLUMNS)]; the others as in `cgsim.replay.Replay`."""
 
@@ -79,6 +93,7 @@ class Counts:
     writebacks: int = 0
     downgrades: int = 0
     upgrades: int = 0
+    sharing: Sharing | None = None
 
 
 class _OutsideWindowError(Exception):
@@ -103,13 +118,18 @@ def run(
     write: NDArray[np.uint8] | None,
     plan: Plan,
     options: Options,
+    words: NDArray[np.uint8] | None = None,
 ) -> Counts:
     """Replay a trace of accesses that lie within one line each.
 
     address : uint64[n] byte addresses    cpu : uint16[n], None: CPU 0
     write : uint8[n], not 0 where the access writes, None: all read
+    words : uint8[n], see `cgsim.traces.words_touched`; if given, false sharing is counted, by the
+            general kernel
     """
     kernel = options.kernel or choose_kernel(plan, write is not None)
+    if words is not None:
+        kernel = "general"
     address = np.ascontiguousarray(address)
     cpu = None if cpu is None else np.ascontiguousarray(cpu)
     write = None if write is None else np.ascontiguousarray(write)
@@ -130,9 +150,10 @@ def run(
     cpu = nobody if cpu is None else cpu
     write = nothing if write is None else write
     try:
-        return _general_shards(_partition(address, cpu, write, plan, options), plan, options)
+        shards = _partition(address, cpu, write, words, plan, options)
+        return _general_shards(shards, plan, options, words is not None)
     except _OutsideWindowError:
-        return _general_by_number(address, cpu, write, plan, options)
+        return _general_by_number(address, cpu, write, words, plan, options)
 
 
 def run_reads(
@@ -157,7 +178,7 @@ def run_reads(
     if misses is None:
         plan = Plan(tuple(levels), 1, "nine", False)
         nobody = np.zeros(1, np.uint16), np.zeros(1, np.uint8)
-        misses = _general_by_number(address, *nobody, plan, options, bits).levels[:, 1]
+        misses = _general_by_number(address, *nobody, None, plan, options, bits).levels[:, 1]
     return misses
 
 
@@ -209,6 +230,7 @@ class _Shards:
     """A trace split by line modulo `number`; lines are divided by it.
 
     starts : int64[number + 1], where each shard lies in `records`
+    first : the line numbered 0, or all lines, by number
     """
 
     number: int
@@ -217,6 +239,13 @@ class _Shards:
     lowest: int
     highest: int
     sets_of: NDArray[np.uint32]
+    first: int | NDArray[np.uint64]
+
+    def line(self, shard: int, number: int) -> int:
+        """A line of the trace."""
+        if isinstance(self.first, int):
+            return self.first + number * self.number + shard
+        return int(self.first[number])
 
     def directory_words(self, cpus: int) -> int:
         return (self.highest - self.lowest + 1) * _words(cpus)
@@ -226,18 +255,24 @@ def _partition(
     address: NDArray[np.uint64],
     cpu: NDArray[np.uint16],
     write: NDArray[np.uint8],
+    words: NDArray[np.uint8] | None,
     plan: Plan,
     options: Options,
 ) -> _Shards:
-    """Split a trace into shards; raises _OutsideWindowError if no line numbers fit."""
+    """Split a trace into shards; raises _OutsideWindowError if no line numbers fit.
+
+    words : if given, lines must keep their addresses: they are not brought together
+    """
     divisor = math.gcd(*(level.sets for level in plan.levels))
     wanted = options.shards or (MAX_SHARDS if len(address) >= SMALL_TRACE else 1)
     number = max(n for n in range(1, wanted + 1) if divisor % n == 0)
     multiple = math.lcm(*(level.sets for level in plan.levels))
     counts, lowest, highest = _count(address, number, options.threads)
     first = lowest // multiple * multiple
-    words = ((highest - lowest) // number + 1) * _words(plan.cpus)
-    if (highest - first) // number > MAX_LINE or words > MAX_DIRECTORY_WORDS:
+    size = ((highest - lowest) // number + 1) * _words(plan.cpus)
+    if (highest - first) // number > MAX_LINE or size > MAX_DIRECTORY_WORDS:
+        if words is not None:
+            raise _OutsideWindowError
         address = _compacted(address, multiple)
         counts, lowest, highest = _count(address, number, options.threads)
         first = 0
@@ -255,6 +290,8 @@ def _partition(
             int(len(cpu) > 1),
             write,
             int(len(write) > 1),
+            np.zeros(1, np.uint8) if words is None else words,
+            int(words is not None),
             begin,
             end,
             np.uint64(first),
@@ -270,6 +307,7 @@ def _partition(
         (lowest - first) // number,
         max(highest - first, 0) // number,
         np.zeros((len(plan.levels), 0), np.uint32),
+        first,
     )
 
 
@@ -514,8 +552,8 @@ def _line_range(address: NDArray[np.uint64], threads: int) -> tuple[int, int]:
     return min(int(low) for low, _ in ends), max(int(high) for _, high in ends)
 
 
-def _general_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:
-    """Replay the shards with `replay_general`."""
+def _general_shards(shards: _Shards, plan: Plan, options: Options, sharing: bool) -> Counts:
+    """Replay the shards with `replay_general`; sharing: count false sharing."""
     words = _words(plan.cpus)
     size = shards.directory_words(plan.cpus)
     if plan.cpus == 1 or size > MAX_DIRECTORY_WORDS:
@@ -524,8 +562,9 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:
     counts = np.zeros((shards.number, count, general.COUNTERS), np.int64)
     totals = np.zeros((shards.number, general.TOTALS), np.int64)
     local = threading.local()
+    lines = shards.highest - shards.lowest + 1
 
-    def one(shard: int) -> None:
+    def one(shard: int) -> list[tuple[int, tuple[int, ...], int]]:
         if not hasattr(local, "tags"):
             levels = [_divided(level, shards.number) for level in plan.levels]
             instances = [-(-plan.cpus // level.cpus_per_instance) for level in levels]
@@ -547,6 +586,12 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:
             local.victims = np.zeros(count, np.int64)
         local.tags[:] = EMPTY
         local.directory[:] = 0
+        fields = np.zeros(general.SHARING_FIELDS, np.int64)
+        if sharing:
+            stamps = reserve(4 * general.WORDS * lines, huge=False)
+            lost, false = (reserve(4 * plan.cpus * lines, huge=False) for _ in range(2))
+            of_line = reserve(4 * lines, huge=False)
+            fields[: general.STORES] = [x.ctypes.data for x in (stamps, lost, false, of_line)]
         general.replay_general(
             shards.records,
             shards.starts[shard],
@@ -562,15 +607,39 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options) -> Counts:
             local.victims.ctypes.data,
             counts[shard].ctypes.data,
             totals[shard].ctypes.data,
+            fields.ctypes.data if sharing else 0,
         )
+        if not sharing or totals[shard, general.FALSE_SHARING] == 0:
+            return []
+        by_cpu = false.view(np.uint32)[: plan.cpus * lines].reshape(lines, plan.cpus)
+        by_line = of_line.view(np.uint32)[:lines].astype(np.int64)
+        shared = np.flatnonzero(by_line)
+        most = shared[np.argsort(-by_line[shared], kind="stable")[:MOST_LINES]]
+        return [
+            (
+                shards.line(shard, shards.lowest + int(line)),
+                tuple(np.flatnonzero(by_cpu[line]).tolist()),
+                int(by_line[line]),
+            )
+            for line in most
+        ]
 
-    _on_threads(one, shards.number, options.threads)
+    parts = _on_threads(one, shards.number, options.threads)
+    found = [line for part in parts for line in part]
+    found.sort(key=lambda line: (-line[2], line[0]))
     total = totals.sum(axis=0)
     return Counts(
         counts.sum(axis=0),
         int(total[general.WRITEBACKS]),
         int(total[general.DOWNGRADES]),
         int(total[general.UPGRADES]),
+        Sharing(
+            int(total[general.COHERENCE_MISSES]),
+            int(total[general.FALSE_SHARING]),
+            tuple(found[:MOST_LINES]),
+        )
+        if sharing
+        else None,
     )
 
 
@@ -578,6 +647,7 @@ def _general_by_number(
     address: NDArray[np.uint64],
     cpu: NDArray[np.uint16],
     write: NDArray[np.uint8],
+    words: NDArray[np.uint8] | None,
     plan: Plan,
     options: Options,
     bits: int = LINE_BITS,
@@ -585,15 +655,19 @@ def _general_by_number(
     """Replay lines that no window holds: in ascending order, with a table of their sets."""
     lines, numbers = np.unique(address >> np.uint64(bits), return_inverse=True)
     sets = [(lines % np.uint64(level.sets)).astype(np.uint32) for level in plan.levels]
+    records = numbers.astype(np.int64) | (2 * cpu.astype(np.int64) + (write != 0)) << 32
+    if words is not None:
+        records |= words.astype(np.int64) << general.WORDS_BIT
     shards = _Shards(
         1,
         np.array([0, len(address)], np.int64),
-        numbers.astype(np.int64) | (2 * cpu.astype(np.int64) + (write != 0)) << 32,
+        records,
         0,
         max(len(lines) - 1, 0),
         np.array(sets),
+        lines,
     )
-    return _general_shards(shards, plan, options)
+    return _general_shards(shards, plan, options, words is not None)
 
 
 def _rows(

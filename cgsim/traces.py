@@ -110,7 +110,7 @@ def trace_of_arrays(
 def cut_at_lines(trace: Trace, line_bytes: int) -> Trace:
     """The accesses to single lines: one that crosses a border touches every line it lies in.
 
-    The lines are touched in ascending order, by the same CPU and op; the result has no sizes.
+    The lines are touched in ascending order, by the same CPU and op; sizes are those in each line.
     Raises UserError for an access that ends beyond the address space.
     """
     if trace.size is None:
@@ -126,17 +126,33 @@ def cut_at_lines(trace: Trace, line_bytes: int) -> Trace:
     bits = np.uint64(line_bytes.bit_length() - 1)
     extra = ((ends >> bits) - (trace.address >> bits)).astype(np.int64)
     if not extra.any():
-        return Trace(trace.address, trace.op, trace.cpu)
+        return trace
     times = extra + 1
     rows = np.repeat(np.arange(len(trace)), times)
     nth = (np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)).astype(np.uint64)
     address = trace.address[rows]
     later = ((address >> bits) + nth) << bits
+    starts = np.where(nth == 0, address, later)
+    last = np.minimum(ends[rows], starts | np.uint64(line_bytes - 1))
     return Trace(
-        np.where(nth == 0, address, later),
+        starts,
         None if trace.op is None else trace.op[rows],
         None if trace.cpu is None else trace.cpu[rows],
+        (last - starts).astype(np.uint32) + np.uint32(1),
     )
+
+
+def words_touched(trace: Trace) -> NDArray[np.uint8]:
+    """uint8[n]: a bit for each 8-byte word of its line that an access touches.
+
+    trace : cut at lines of 64 bytes; without sizes an access touches the word that it begins in
+    """
+    first = trace.address >> np.uint64(3) & np.uint64(7)
+    last = first
+    if trace.size is not None:
+        last = (trace.address & np.uint64(63)) + trace.size - np.uint64(1) >> np.uint64(3)
+    one = np.uint64(1)
+    return ((one << last + one) - (one << first)).astype(np.uint8)
 
 
 def _integers(

@@ -70,6 +70,9 @@ class Reference:
             for level in levels
         ]
         self.count: Counter[tuple[int | str, str]] = Counter()
+        self.lost: dict[tuple[int, int], set[int]] = {}
+        self.sharing: Counter[str] = Counter()
+        self.false: Counter[tuple[int, int]] = Counter()
 
     def cache(self, level: int, cpu: int) -> RefCache:
         return self.caches[level][cpu // self.levels[level].cpus_per_instance]
@@ -77,9 +80,18 @@ class Reference:
     def serves(self, level: int, instance: int, cpu: int) -> bool:
         return cpu // self.levels[level].cpus_per_instance == instance
 
-    def access(self, cpu: int, line: int, write: bool) -> None:
+    def access(self, cpu: int, line: int, write: bool, words: Iterable[int] = ()) -> None:
+        written = self.lost.pop((cpu, line), None)
+        if written is not None:
+            self.sharing["coherence_misses"] += 1
+            if written.isdisjoint(words):
+                self.sharing["false_sharing"] += 1
+                self.false[line, cpu] += 1
         if write:
             self.invalidate(cpu, line)
+            for (_, lost), others in self.lost.items():
+                if lost == line:
+                    others.update(words)
         elif not self.cache(0, cpu).holds(line):
             self.downgrade(cpu, line)
         elif self.policy != "victim":
@@ -119,6 +131,9 @@ class Reference:
                     cache.remove(line)
                     self.count[level, "invalidations"] += 1
                     removed = True
+                    for loser in range(self.cpus):
+                        if self.serves(level, instance, loser):
+                            self.lost.setdefault((loser, line), set())
         if removed and private_hit:
             self.count["all", "upgrades"] += 1
 

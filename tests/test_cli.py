@@ -239,6 +239,19 @@ def test_replay(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     text = capsys.readouterr().out
     assert "4 accesses" in text
     assert "L2" in text
+    assert "false" not in text
+    path = tmp_path / "trace.csv"
+    path.write_text("cpu,op,address,size\n0,W,0,8\n1,W,8,8\n0,R,0,8\n")
+    assert run("replay", str(path), "--caches", "L1:32KiB/8", "--false-sharing", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["false_sharing"] == {
+        "coherence_misses": 1,
+        "count": 1,
+        "lines": [{"address": "0x0", "cpus": [0], "count": 1}],
+    }
+    assert run("replay", str(path), "--caches", "L1:32KiB/8", "--false-sharing") == 0
+    text = capsys.readouterr().out
+    assert "1 of 1 coherence misses are false sharing" in text
+    assert "0x0         1 by CPUs 0" in text
 
 
 def test_notebooks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

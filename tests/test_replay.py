@@ -20,7 +20,7 @@ from cgsim.reference_traces import (
     reference_trace,
     writes_of,
 )
-from cgsim.replay import Replay, replay, replay_file
+from cgsim.replay import FalselySharedLine, FalseSharing, Replay, replay, replay_file
 
 GOLDEN = golden_counts()
 SHORT = 60_000
@@ -157,6 +157,65 @@ def test_json_and_frame() -> None:
     row = frame.query("unit == 'cache' and level == 'L3' and counter == 'misses'")
     assert row["count"].tolist() == [2]
     assert replay(np.zeros(0, np.uint64)).to_json_dict()["accesses_per_second"] == 0
+
+
+def test_false_sharing() -> None:
+    """Two counters in one line, a third one elsewhere; the same word is true sharing."""
+    address = np.array([0, 8, 0, 8, 8, 4096, 4096], np.uint64)
+    cpu = [0, 1, 0, 1, 0, 0, 1]
+    ops = list("WWWWRWR")
+    result = replay(address, "L1:4KiB/4", cpu=cpu, ops=ops, false_sharing=True)
+    assert result.levels == replay(address, "L1:4KiB/4", cpu=cpu, ops=ops).levels
+    assert result.false_sharing == FalseSharing(3, 2, (FalselySharedLine(0, (0, 1), 2),))
+    assert result.to_json_dict()["false_sharing"] == {
+        "coherence_misses": 3,
+        "count": 2,
+        "lines": [{"address": "0x0", "cpus": [0, 1], "count": 2}],
+    }
+    counts = result.frame().query("counter in ['coherence_misses', 'false_sharing']")
+    assert counts.values.tolist() == [
+        ["all", "", "coherence_misses", 3],
+        ["all", "", "false_sharing", 2],
+        ["line", "0x0", "false_sharing", 2],
+    ]
+    assert "false_sharing" not in replay(address, cpu=cpu, ops=ops).to_json_dict()
+    with pytest.raises(UserError, match=r"false_sharing = 'yes' .*True, False"):
+        replay(address, false_sharing="yes")  # type: ignore[arg-type]
+
+
+def test_false_sharing_by_size() -> None:
+    """An access touches the words that its bytes lie in, in each line, up to CPU 511."""
+    for size, false in ((8, 1), (9, 0), (64, 0)):
+        result = replay(
+            np.array([0x1030, 0x1038, 0x1030], np.uint64),
+            ops=[True] * 3,
+            cpu=[511, 3, 511],
+            sizes=[8, 8, size],
+            false_sharing=True,
+            threads=2,
+        )
+        assert result.false_sharing is not None
+        assert (result.false_sharing.coherence_misses, result.false_sharing.count) == (1, false)
+        lines = (FalselySharedLine(0x1000, (511,), 1),) if false else ()
+        assert result.false_sharing.lines == lines
+
+
+@pytest.mark.parametrize("scale", [1, 1 << 44])
+def test_falsely_shared_lines(scale: int) -> None:
+    """The ten lines with the most, wherever they lie, whatever the threads and the machine."""
+    rng = np.random.default_rng(5)
+    line = rng.integers(0, 30, 6000)
+    cpu = rng.integers(0, 4, 6000).astype(np.uint16)
+    address = (line * scale * 64 + 8 * cpu).astype(np.uint64)
+    table = pd.DataFrame({"address": address, "op": "W", "cpu": cpu})
+    found = replay(table, SMALL, false_sharing=True).false_sharing
+    assert found is not None
+    assert found.count == found.coherence_misses > 4000
+    assert len(found.lines) == 10
+    assert {x.address for x in found.lines} <= {x * scale * 64 for x in range(30)}
+    assert all(x.cpus == (0, 1, 2, 3) for x in found.lines)
+    assert [x.count for x in found.lines] == sorted((x.count for x in found.lines), reverse=True)
+    assert replay(table, SMALL, threads=2, false_sharing=True).false_sharing == found
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])

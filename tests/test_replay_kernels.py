@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_cache import RefLevel, replay_reference
+from reference_cache import Reference, RefLevel, replay_reference
 
 from cgsim.cache_geometry import Level
 from cgsim.core.jit import JIT_DISABLED
@@ -201,3 +201,36 @@ def test_choice_of_kernel() -> None:
     assert choose_kernel(Plan(three, 8, "nine", False), writes=True) == "coherent"
     assert choose_kernel(Plan(three, 16, "nine", False), writes=True) == "general"
     assert choose_kernel(Plan(three, 8, "inclusive", False), writes=True) == "general"
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.data())
+def test_false_sharing(data: st.DataObject) -> None:
+    """Misses on lost lines and the falsely shared ones among them, by line and CPU."""
+    plan = data.draw(plans())
+    address, cpu, write = data.draw(traces(plan.cpus))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    two = rng.integers(0, data.draw(st.sampled_from([2, 8])), (2, len(address)))
+    words = (1 << two[0] | 1 << two[1]).astype(np.uint8)
+    levels = [RefLevel(x.sets, x.ways, x.cpus_per_instance) for x in plan.levels]
+    reference = Reference(levels, plan.cpus, plan.policy, plan.traffic)
+    for c, a, w, touched in zip(
+        cpu.tolist(), address.tolist(), write.tolist(), words.tolist(), strict=True
+    ):
+        bits = [word for word in range(8) if touched >> word & 1]
+        reference.access(c, a // 64, bool(w), bits)
+    options = Options(
+        threads=data.draw(st.sampled_from([1, 2])), shards=data.draw(st.sampled_from([1, 8, None]))
+    )
+    sharing = run(address, cpu, write, plan, options, words).sharing
+    assert sharing is not None
+    assert sharing.coherence_misses == reference.sharing["coherence_misses"]
+    assert sharing.false_sharing == reference.sharing["false_sharing"]
+    by_line: Counter[int] = Counter()
+    for (line, _), count in reference.false.items():
+        by_line[line] += count
+    most = sorted((-count, line) for line, count in by_line.items() if count)[:10]
+    assert sharing.lines == tuple(
+        (line, tuple(sorted(c for at, c in reference.false if at == line)), -count)
+        for count, line in most
+    )

@@ -28,11 +28,22 @@ SETS, MASK, LAST, LANES, STRIDE, SHARED, INSTANCES, ROWS, TABLE, COLUMNS = range
 ) = range(8)
 """Columns of the counts of a level."""
 
-WRITEBACKS, DOWNGRADES, UPGRADES, TOTALS = range(4)
+WRITEBACKS, DOWNGRADES, UPGRADES, COHERENCE_MISSES, FALSE_SHARING, TOTALS = range(6)
+
+STAMPS, LOST, FALSE, FALSE_OF_LINE, STORES, SHARING_FIELDS = range(6)
+"""What false sharing is found with, in constant time per access. STAMPS: address of
+uint32[lines, WORDS], the number of the last store to each word; LOST: of uint32[lines, cpus], the
+number of the store that took the line from the CPU, which has not asked for it since; FALSE: of
+uint32[lines, cpus], the falsely shared misses; FALSE_OF_LINE: of uint32[lines], their sums; all 0
+at the start, and overwritten. STORES: the number of stores so far."""
+
+WORDS = 8
 
 NINE, INCLUSIVE, VICTIM = range(3)
 
 LINE_MASK = (1 << 32) - 1
+CPU_MASK = (1 << 16) - 1
+WORDS_BIT = 49
 ONE = np.uint64(1)
 MODIFIED = np.uint64(1) << np.uint64(63)
 
@@ -53,6 +64,7 @@ def replay_general(
     victims,
     counts,
     totals,
+    sharing,
 ):
     """Replay one shard, records[start:stop], from empty caches, and flush them at the end.
 
@@ -73,6 +85,7 @@ def replay_general(
     victims   : int64         address of int64[levels], scratch
     counts    : int64         address of int64[levels, COUNTERS], added to
     totals    : int64         address of int64[TOTALS], added to
+    sharing   : int64         address of int64[SHARING_FIELDS], see there; 0: not asked for
     """
     bottom = levels - 1
     looked_up = bottom if policy == VICTIM else levels
@@ -81,8 +94,11 @@ def replay_general(
         record = records[i]
         line = record & LINE_MASK
         write = record >> 32 & 1
-        cpu = record >> 33
+        cpu = record >> 33 & CPU_MASK
+        words_touched = record >> WORDS_BIT
 
+        if sharing != 0:
+            _come_back(line - lowest, cpu, cpus, words_touched, sharing, totals)
         depth = 0
         for level in range(looked_up):
             row = _row(geometry, level, cpu, line)
@@ -98,12 +114,15 @@ def replay_general(
         if cpus > 1:
             if write != 0:
                 removed = _invalidate(
-                    line, cpu, cpus, words, lowest, levels, geometry, directory, counts
+                    line, cpu, cpus, words, lowest, levels, geometry, directory, counts, sharing
                 )
                 if depth < looked_up and _get(geometry, depth, SHARED) == 1:
                     _add(totals, 0, UPGRADES, removed)
             elif depth > 0:
                 _share(line, cpu, cpus, words, lowest, depth, levels, geometry, directory, totals)
+
+        if sharing != 0 and write != 0:
+            _stamp(line - lowest, words_touched, sharing)
 
         if policy == VICTIM and depth == bottom:
             row = _row(geometry, bottom, cpu, line)
@@ -250,7 +269,7 @@ def _holders(directory, entry, words, word, cpus):
 
 
 @njit(error_model="numpy")
-def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, counts):
+def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, counts, sharing):
     """Remove the copies that do not serve the writer, the new owner; 1 if there were any."""
     entry = (line - lowest) * words
     removed = 0
@@ -269,6 +288,10 @@ def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, cou
                 )
                 _add(counts, level, INVALIDATED, was)
                 removed |= was
+                if sharing != 0 and was != 0:
+                    first = other // shared * shared
+                    for served in range(first, min(first + shared, cpus)):
+                        _lose(line - lowest, served, cpus, sharing)
         if directory.size != 0:
             directory[entry + word] = np.uint64(0)
     if directory.size != 0:
@@ -319,3 +342,44 @@ def _share(line, cpu, cpus, words, lowest, depth, levels, geometry, directory, t
             _add(totals, 0, WRITEBACKS, 1 - kept)
     if directory.size != 0:
         directory[entry + (cpu >> 6)] |= ONE << np.uint64(cpu & 63)
+
+
+@njit
+def _lose(line, cpu, cpus, sharing):
+    """A CPU loses a line, a number of the table, to the store that is about to be stamped."""
+    lost = peek_i64(sharing + 8 * LOST) + 4 * (line * cpus + cpu)
+    if peek_u32(lost) == 0:
+        poke_u32(lost, peek_i64(sharing + 8 * STORES) + 1)
+
+
+@njit
+def _stamp(line, words, sharing):
+    """A store writes the words of a bit mask."""
+    number = peek_i64(sharing + 8 * STORES) + 1
+    poke_i64(sharing + 8 * STORES, number)
+    stamps = peek_i64(sharing + 8 * STAMPS) + 4 * WORDS * line
+    for word in range(WORDS):
+        if words >> word & 1 != 0:
+            poke_u32(stamps + 4 * word, number)
+
+
+@njit
+def _come_back(line, cpu, cpus, words, sharing, totals):
+    """Count an access to a line that the CPU has lost: false sharing if its words are as before."""
+    place = 4 * (line * cpus + cpu)
+    lost = peek_u32(peek_i64(sharing + 8 * LOST) + place)
+    if lost == 0:
+        return
+    poke_u32(peek_i64(sharing + 8 * LOST) + place, 0)
+    stamps = peek_i64(sharing + 8 * STAMPS) + 4 * WORDS * line
+    written = 0
+    for word in range(WORDS):
+        if words >> word & 1 != 0 and peek_u32(stamps + 4 * word) >= lost:
+            written = 1
+    for count in (
+        peek_i64(sharing + 8 * FALSE) + place,
+        peek_i64(sharing + 8 * FALSE_OF_LINE) + 4 * line,
+    ):
+        poke_u32(count, peek_u32(count) + 1 - written)
+    _add(totals, 0, COHERENCE_MISSES, 1)
+    _add(totals, 0, FALSE_SHARING, 1 - written)

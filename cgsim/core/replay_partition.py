@@ -39,13 +39,15 @@ def count_shards(address, start, stop, shards, counts):
 
 
 @njit(error_model="numpy")
-def scatter(address, cpu, cpu_step, write, write_step, start, stop, first, shards, places):
+def scatter(
+    address, cpu, cpu_step, write, write_step, words, words_step, start, stop, first, shards, places
+):
     """Write a record of each access of address[start:stop] to its shard, in order.
 
     A record is an int64: the line number (line - first) // shards in bits 0..31, 1 in bit 32 if the
-    access writes, the CPU from bit 33 on.
+    access writes, the CPU from bit 33 on, and the words touched from WORDS_BIT on.
 
-    cpu, write : uint16[n], uint8[n] with step 1, or of one element with step 0
+    cpu, write, words : uint16[n], uint8[n], uint8[n] with step 1, or of one element with step 0
     first      : uint64          the line that becomes 0, a multiple of shards
     places     : int64           address of int64[shards]: where the next record goes; advanced
     """
@@ -58,6 +60,7 @@ def scatter(address, cpu, cpu_step, write, write_step, start, stop, first, shard
         for i in range(start, stop):
             line = (address[i] >> LINE_SHIFT) - first
             who = 2 * np.int64(cpu[i * cpu_step]) + (1 if write[i * write_step] != 0 else 0)
+            who |= np.int64(words[i * words_step]) << 17
             place = places + 8 * np.int64(line & low)
             to = peek_i64(place)
             poke_i64(place, to + 8)
@@ -66,6 +69,7 @@ def scatter(address, cpu, cpu_step, write, write_step, start, stop, first, shard
         for i in range(start, stop):
             line = (address[i] >> LINE_SHIFT) - first
             who = 2 * np.int64(cpu[i * cpu_step]) + (1 if write[i * write_step] != 0 else 0)
+            who |= np.int64(words[i * words_step]) << 17
             place = places + 8 * np.int64(line % divisor)
             to = peek_i64(place)
             poke_i64(place, to + 8)
