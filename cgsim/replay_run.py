@@ -70,6 +70,7 @@ class Options:
     vector: bool = True
     shards: int | None = None
     chunk: int = CHUNK
+    few_cpus: int | None = None
 
 
 @dataclass(frozen=True)
@@ -362,12 +363,17 @@ def _coherent(
     common = math.gcd(*(level.sets for level in plan.levels))
     shards = min(common & -common, options.shards or MAX_SHARDS)
     shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
-    address, first, lowest, highest = _numbered(address, plan, options, coherent.STATE_BYTES)
+    many = plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
+    group_bits = max(0, cpu_bits - (coherent.GROUPS - 1).bit_length()) if many else None
+    entry_bytes = coherent.STATE_BYTES + coherent.HOLDERS_BYTES * many
+    address, first, lowest, highest = _numbered(address, plan, options, entry_bytes)
     lowest, empty = lowest // shards, highest // shards + 1
     if empty > coherent.MAX_LINE or empty << cpu_bits > EMPTY:
         raise _OutsideWindowError
     states_bytes = -(-(empty - lowest + 1) * coherent.STATE_BYTES // 64) * 64
     states = reserve(states_bytes * shards)
+    lines = states_bytes * shards // coherent.STATE_BYTES
+    holders = reserve(coherent.HOLDERS_BYTES * (lines if many else 1))
 
     private, shared = _split(plan)
     at = [0, 1][:private] + [2] * shared
@@ -449,11 +455,13 @@ def _coherent(
                     empty,
                     states.ctypes.data,
                     states_bytes,
+                    holders.ctypes.data,
                     geometry,
                     queues[0].ctypes.data,
                     queues[1].ctypes.data,
                     out,
                     usual,
+                    group_bits,
                 )
                 if start == chunks[-1]:
                     coherent.flush_coherent(

@@ -104,6 +104,7 @@ def test_coherent_kernel(data: st.DataObject) -> None:
         vector=data.draw(st.booleans()),
         shards=data.draw(st.sampled_from([1, 8, None])),
         chunk=data.draw(st.sampled_from([17, 1 << 20])),
+        few_cpus=data.draw(st.sampled_from([1, None])),
     )
     assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
 

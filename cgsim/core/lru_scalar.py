@@ -80,7 +80,7 @@ def remove(row, line, last):
 
 @njit
 def remove_others(first, rows, row, line, last, empty):
-    """Take `line` out of all `rows` of a set, from the one at `first` on, but not out of `row`.
+    """Take `line` out of `rows` rows of a set, from the one at `first` on, but not out of `row`.
 
     For rows without dirty entries, whose empty ways hold `empty`. Returns how many held it.
     """

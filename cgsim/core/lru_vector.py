@@ -177,14 +177,15 @@ def _remove_others_code(builder, lanes, first, rows, address, line, empty):
     b.position_at_end(done)
     stored = b.store(own.value, b.inttoptr(_opaque(b, address), own.vector.as_pointer()))
     stored.align = 4 * lanes
-    others = b.sub(counted, b.sext(b.icmp_unsigned("==", own.value, wanted), own.vector))
-    width = lanes
+    others, width = counted, lanes
     while width > 1:
         width //= 2
         order = own.constant([(lane + width) % lanes for lane in range(lanes)])
         others = b.add(others, b.shuffle_vector(others, others, order))
-    total = b.extract_element(others, ir.Constant(I32, 0))
-    return b.zext(b.sub(ir.Constant(I32, 0), total), I64)
+    total = b.sub(ir.Constant(I32, 0), b.extract_element(others, ir.Constant(I32, 0)))
+    among = b.and_(b.icmp_signed(">=", address, first), b.icmp_signed("<", address, end))
+    held = b.and_(among, own.any(own.equal(wanted)))
+    return b.zext(b.sub(total, b.zext(held, I32)), I64)
 
 
 def _remove_code(builder, lanes, address, line, last):

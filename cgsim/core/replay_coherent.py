@@ -12,14 +12,19 @@ side by side. Nothing but a write or a dirty victim is worth a branch.
 Rows hold lines only. Which copies are dirty says a table, line by line: as a write removes all
 other private copies, and a read by another CPU cleans them, one CPU at a time has dirty ones.
 
+With many CPUs, another table names those that may have a copy, of each line: those that accessed it
+since it was written (copies leave silently, so they are a superset), in up to 64 groups.
+
 A line's sets and its state depend on nothing but the accesses to lines of the same sets. So the
 lines are split into shards by bits that the sets of all levels have in common: one shard's rows
 stay in the host's own caches, and several threads can take a shard each.
 """
 
+import numpy as np
+
 from cgsim.core.jit import njit
 from cgsim.core.lru_row import holds, remove_others, touch
-from cgsim.core.lru_vector import prefetch
+from cgsim.core.lru_vector import lowest_bit, prefetch
 from cgsim.core.raw import peek_i64, peek_u16, peek_u32, poke_i64, poke_u16
 from cgsim.core.replay_partition import BLOCK_ACCESSES, BLOCK_BYTES
 
@@ -55,8 +60,13 @@ OWNER = 0xFFFF & -(1 << OWNER_BIT)
 PRIVATE = OWNER | DIRTY_1 | DIRTY_2
 STATE_BYTES = 2
 
+FEW_CPUS = 16
+GROUPS = 64
+HOLDERS_BYTES = 8
+
 # A record of the first queue is an int64: an access as `replay_partition.scatter_near` writes it,
-# from bit 32 on the line that it pushed out of level 1, and
+# from bit 32 on the line that it pushed out of level 1, and the flags below. With many CPUs one that
+# writes is followed by the groups of CPUs that may have copies.
 HIT = 1 << 62  # it writes, and has hit in level 1
 REMOVED = -1 << 63  # it writes, and has removed copies in level 1
 # A record of the second queue is an int64: a line, from bit 32 on the line that it pushed out of
@@ -71,7 +81,7 @@ WRITE = 0x80000000
 
 def queue_words():
     """The int64 that one of the two queues of `replay_coherent` takes."""
-    return 2 * BLOCK_ACCESSES + 2
+    return 2 * BLOCK_ACCESSES + 2  # a write and its groups, or a miss and a dirty line
 
 
 @njit(error_model="numpy")
@@ -87,11 +97,13 @@ def replay_coherent(
     empty,
     states,
     states_bytes,
+    holders,
     geometry,
     queue,
     below,
     out,
     usual,
+    group_bits,
 ):
     """Run the accesses of one shard that some part of a trace holds through the caches.
 
@@ -107,13 +119,18 @@ def replay_coherent(
     states     : int64         address of the table of shard 0, uint16 for each line, 0 at the
                                start, overwritten
     states_bytes : int64       from the table of a shard to that of the next
+    holders    : int64         address of the other table of shard 0, uint64 for each line, 0 at the
+                               start, overwritten; its shards are HOLDERS_BYTES // STATE_BYTES times
+                               as far from each other. Unused with few CPUs
     geometry   : int64[3, COLUMNS]   level 1, level 2, shared level; rows hold `empty` at the start
     queue, below : int64       addresses of int64[queue_words()], overwritten
     out        : int64[COUNTERS]  added to
     usual      : int64 or None  not None: the lanes are 8, 8 and 16, all sets powers of two, all
                               levels present; these are constants then
+    group_bits : int64 or None  not None: there are many CPUs, in groups of 2**group_bits
     """
     table = states + shard * states_bytes - STATE_BYTES * lowest
+    holders += (shard * states_bytes // STATE_BYTES - lowest) * HOLDERS_BYTES
     for piece in range(pieces):
         place = 8 * (piece * shards + shard)
         block, end = peek_i64(blocks + place), peek_i64(ends + place)
@@ -124,16 +141,32 @@ def replay_coherent(
             if not start <= end <= block_end:
                 stop, block = block_end, peek_i64(start - 8)
             asked = _first_level(
-                shard, start, stop, cpus, cpu_bits, empty, table, geometry, queue, out, usual
-            )
+                shard, start, stop, cpus, cpu_bits, empty, table, holders, geometry, queue, out,
+                usual, group_bits,
+            )  # fmt: skip
             asked = _second_level(
-                shard, queue, asked, cpus, cpu_bits, empty, table, geometry, below, out, usual
-            )
+                shard, queue, asked, cpus, cpu_bits, empty, table, geometry, below, out, usual,
+                group_bits,
+            )  # fmt: skip
             _shared_level(shard, below, asked, empty, table, geometry, out, usual)
 
 
 @njit(error_model="numpy")
-def _first_level(shard, start, stop, cpus, cpu_bits, empty, table, geometry, queue, out, usual):
+def _first_level(
+    shard,
+    start,
+    stop,
+    cpus,
+    cpu_bits,
+    empty,
+    table,
+    holders,
+    geometry,
+    queue,
+    out,
+    usual,
+    group_bits,
+):
     """Run the accesses at addresses start..stop through level 1; returns the end of `queue`."""
     sets, keys, last = geometry[0, SETS], geometry[0, KEYS], geometry[0, LAST]
     rows = geometry[0, ROWS] + shard * geometry[0, SHARD_BYTES]
@@ -141,7 +174,8 @@ def _first_level(shard, start, stop, cpus, cpu_bits, empty, table, geometry, que
     if usual is not None:
         lanes, stride = 8, 32
     cpu_mask = (1 << cpu_bits) - 1
-    hits_of_writes = invalidated = 0
+    hits_of_writes = invalidated = extra = 0
+    groups = 0
     end = queue
     for place in range(start, stop, 4):
         access = peek_u32(place)
@@ -151,27 +185,55 @@ def _first_level(shard, start, stop, cpus, cpu_bits, empty, table, geometry, que
             row = rows + (access & keys) * stride
         else:
             row = rows + (line % sets << cpu_bits | access & cpu_mask) * stride
+        if group_bits is not None:
+            group = 1 << ((access & cpu_mask) >> group_bits)
+            groups_of = holders + HOLDERS_BYTES * line
+            groups = peek_i64(groups_of)
+            poke_i64(groups_of, group if access >= WRITE else groups | group)
         if access >= WRITE:
             first = row - (access & cpu_mask) * stride
-            removed = remove_others(lanes, first, cpus, row, line, last, empty)
+            removed = _remove_copies(
+                lanes, first, cpus, row, stride, line, last, empty, groups, group_bits
+            )
             victim = peek_u32(row + 4 * last)
             hit = touch(lanes, row, line, last)
             record = access | (HIT | empty << 32 if hit != 0 else victim << 32)
             poke_i64(end, record | REMOVED if removed != 0 else record)
             end += 8
+            if group_bits is not None:
+                poke_i64(end, groups)
+                end += 8
+                extra += 1
             invalidated += removed
             hits_of_writes += hit
         else:
             poke_i64(end, access | peek_u32(row + 4 * last) << 32)
             end += 8 - 8 * touch(lanes, row, line, last)
-    out[MISSES_1] += (end - queue) // 8 - hits_of_writes
+    out[MISSES_1] += (end - queue) // 8 - extra - hits_of_writes
     out[INVALIDATED_1] += invalidated
     return end
 
 
+@njit(error_model="numpy", forceinline=True)
+def _remove_copies(lanes, first, cpus, row, stride, line, last, empty, groups, group_bits):
+    """Take a line out of all rows of a set, the first one at `first`, but `row`; returns how many.
+
+    groups : int64  with many CPUs a bit for each group that may have copies
+    """
+    if group_bits is None:
+        return remove_others(lanes, first, cpus, row, line, last, empty)
+    removed = 0
+    left = np.uint64(np.int64(groups))
+    while left != 0:
+        group = first + (lowest_bit(left) << group_bits) * stride
+        left &= left - np.uint64(1)
+        removed += remove_others(lanes, group, 1 << group_bits, row, line, last, empty)
+    return removed
+
+
 @njit(error_model="numpy")
 def _second_level(
-    shard, queue, queue_end, cpus, cpu_bits, empty, table, geometry, below, out, usual
+    shard, queue, queue_end, cpus, cpu_bits, empty, table, geometry, below, out, usual, group_bits
 ):
     """Run the records queue..queue_end through level 2, or past it if there is none.
 
@@ -184,9 +246,12 @@ def _second_level(
         lanes, stride, present = 8, 32, 1
     cpu_mask = (1 << cpu_bits) - 1
     invalidated = hits_of_writes = upgrades = downgrades = victims_1 = victims_2 = apart = 0
+    groups = 0
     end = below
-    for place in range(queue, queue_end, 8):
+    place = queue
+    while place < queue_end:
         record = peek_i64(place)
+        place += 8
         access = record & ACCESS
         line = access >> cpu_bits
         cpu = access & cpu_mask
@@ -201,9 +266,14 @@ def _second_level(
         cleaned = 0
         if record & WRITE != 0:
             removed = record & REMOVED
+            if group_bits is not None:
+                groups = peek_i64(place)
+                place += 8
             if present != 0:
                 first = row - cpu * stride
-                gone = remove_others(lanes, first, cpus, row, line, last, empty)
+                gone = _remove_copies(
+                    lanes, first, cpus, row, stride, line, last, empty, groups, group_bits
+                )
                 invalidated += gone
                 removed |= gone
             if other != 0:
