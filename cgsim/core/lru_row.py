@@ -6,6 +6,7 @@ from cgsim.core.lru_scalar import DIRTY
 from cgsim.core.lru_vector import (
     holds_vector,
     mark_vector,
+    remove_clean_vector,
     remove_others_vector,
     remove_vector,
     touch_dirty_vector,
@@ -15,6 +16,7 @@ from cgsim.core.lru_vector import (
 _find_scalar = lru_scalar.find
 _mark_scalar = lru_scalar.mark
 _remove_scalar = lru_scalar.remove
+_remove_clean_scalar = lru_scalar.remove_clean
 _remove_others_scalar = lru_scalar.remove_others
 _touch_scalar = lru_scalar.touch
 _touch_dirty_scalar = lru_scalar.touch_dirty
@@ -41,6 +43,14 @@ def holds(lanes, row, line, last):
     if lanes != 0:
         return holds_vector(lanes, row, line)
     return 1 if _find_scalar(row, line, last) >= 0 else 0
+
+
+@njit(forceinline=True)
+def remove_clean(lanes, row, line, last, empty):
+    """See `lru_scalar.remove_clean`."""
+    if lanes != 0:
+        return remove_clean_vector(lanes, row, line, last, empty)
+    return _remove_clean_scalar(row, line, last, empty)
 
 
 @njit(forceinline=True)

@@ -79,19 +79,26 @@ def remove(row, line, last):
 
 
 @njit
-def remove_others(first, rows, row, line, last, empty):
-    """Take `line` out of `rows` rows of a set, from the one at `first` on, but not out of `row`.
+def remove_clean(row, line, last, empty):
+    """Take `line` out of a row without dirty entries, whose empty ways hold `empty`; 1 if it was
+    there."""
+    way = find(row, line, last)
+    if way < 0:
+        return 0
+    for place in range(row + 4 * way, row + 4 * last, 4):
+        poke_u32(place, peek_u32(place + 4))
+    poke_u32(row + 4 * last, empty)
+    return 1
 
-    For rows without dirty entries, whose empty ways hold `empty`. Returns how many held it.
-    """
+
+@njit
+def remove_others(first, rows, row, line, last, empty):
+    """`remove_clean` from `rows` rows, from the one at `first` on, but not from `row`; how many
+    held the line."""
     removed = 0
     for other in range(first, first + 4 * rows * (last + 1), 4 * (last + 1)):
-        way = find(other, line, last) if other != row else -1
-        if way >= 0:
-            for place in range(other + 4 * way, other + 4 * last, 4):
-                poke_u32(place, peek_u32(place + 4))
-            poke_u32(other + 4 * last, empty)
-            removed += 1
+        if other != row:
+            removed += remove_clean(other, line, last, empty)
     return removed
 
 

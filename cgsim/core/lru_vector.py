@@ -23,6 +23,7 @@ from cgsim.core.lru_scalar import (
     find,
     mark,
     remove,
+    remove_clean,
     remove_others,
     touch,
     touch_dirty,
@@ -149,6 +150,23 @@ def _holds_code(builder, lanes, address, line):
     return builder.zext(row.any(row.equal(row.splat(builder.trunc(line, I32)))), I64)
 
 
+def _remove_clean(builder, lanes, address, wanted, gap):
+    """Take the lanes equal to `wanted` out of a row; they, as lanes of -1."""
+    row = _Row(builder, lanes, address)
+    order = row.constant(list(range(1, lanes + 1)))
+    ahead = builder.shuffle_vector(row.value, gap, order)
+    row.store(builder.sub(ir.Constant(row.bits, 0), row.equal(wanted)), ahead)
+    return builder.sext(builder.icmp_unsigned("==", row.value, wanted), row.vector)
+
+
+def _remove_clean_code(builder, lanes, address, line, last, empty):
+    row = _Row(builder, lanes, address)
+    wanted, gap = (row.splat(builder.trunc(word, I32)) for word in (line, empty))
+    held = row.any(row.equal(wanted))
+    _remove_clean(builder, lanes, address, wanted, gap)
+    return builder.zext(held, I64)
+
+
 def _remove_others_code(builder, lanes, first, rows, address, line, empty):
     b = builder
     own = _Row(b, lanes, address)
@@ -159,13 +177,7 @@ def _remove_others_code(builder, lanes, first, rows, address, line, empty):
     b.branch(loop)
     b.position_at_end(loop)
     place, removed = b.phi(I64), b.phi(own.vector)
-    row = _Row(b, lanes, place)
-    match = row.equal(wanted)
-    order = row.constant(list(range(1, lanes + 1)))
-    row.store(b.sub(ir.Constant(row.bits, 0), match), b.shuffle_vector(row.value, gap, order))
-    # The matching lanes are -1: each row counts one lane or none down.
-    lines = b.sext(b.icmp_unsigned("==", row.value, wanted), own.vector)
-    counted = b.add(removed, lines)
+    counted = b.add(removed, _remove_clean(b, lanes, place, wanted, gap))
     following = b.add(place, ir.Constant(I64, 4 * lanes))
     for phi, start, next_ in (
         (place, first, following),
@@ -255,6 +267,10 @@ if JIT_DISABLED:
         """1 if a row without dirty entries holds `line`."""
         return 1 if find(row, line, lanes - 1) >= 0 else 0
 
+    def remove_clean_vector(lanes, row, line, last, empty):
+        """See `lru_scalar.remove_clean`."""
+        return remove_clean(row, line, last, empty)
+
     def remove_others_vector(lanes, first, rows, row, line, empty):
         """See `lru_scalar.remove_others`, for rows of `lanes` ways."""
         return remove_others(first, rows, row, line, lanes - 1, empty)
@@ -294,6 +310,15 @@ else:
             return _by_lanes(builder, _holds_code, arguments[0], arguments[1:])
 
         return types.int64(*[types.int64] * 3), codegen
+
+    @intrinsic
+    def remove_clean_vector(typingctx, lanes, row, line, last, empty):
+        """See `lru_scalar.remove_clean`."""
+
+        def codegen(context, builder, signature, arguments):
+            return _by_lanes(builder, _remove_clean_code, arguments[0], arguments[1:])
+
+        return types.int64(*[types.int64] * 5), codegen
 
     @intrinsic
     def remove_others_vector(typingctx, lanes, first, rows, row, line, empty):

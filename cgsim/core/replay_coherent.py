@@ -23,7 +23,7 @@ stay in the host's own caches, and several threads can take a shard each.
 import numpy as np
 
 from cgsim.core.jit import njit
-from cgsim.core.lru_row import holds, remove_others, touch
+from cgsim.core.lru_row import holds, remove_clean, remove_others, touch
 from cgsim.core.lru_vector import lowest_bit, prefetch
 from cgsim.core.raw import peek_i64, peek_u16, peek_u32, poke_i64, poke_u16
 from cgsim.core.replay_partition import BLOCK_ACCESSES, BLOCK_BYTES
@@ -65,8 +65,8 @@ GROUPS = 64
 HOLDERS_BYTES = 8
 
 # A record of the first queue is an int64: an access as `replay_partition.scatter_near` writes it,
-# from bit 32 on the line that it pushed out of level 1, and the flags below. With many CPUs one that
-# writes is followed by the groups of CPUs that may have copies.
+# from bit 32 on the line that it pushed out of level 1, and the flags below. With many CPUs a write
+# is followed by the groups of CPUs that may have copies.
 HIT = 1 << 62  # it writes, and has hit in level 1
 REMOVED = -1 << 63  # it writes, and has removed copies in level 1
 # A record of the second queue is an int64: a line, from bit 32 on the line that it pushed out of
@@ -224,6 +224,13 @@ def _remove_copies(lanes, first, cpus, row, stride, line, last, empty, groups, g
         return remove_others(lanes, first, cpus, row, line, last, empty)
     removed = 0
     left = np.uint64(np.int64(groups))
+    if group_bits == 0:
+        while left != 0:
+            other = first + lowest_bit(left) * stride
+            left &= left - np.uint64(1)
+            if other != row:
+                removed += remove_clean(lanes, other, line, last, empty)
+        return removed
     while left != 0:
         group = first + (lowest_bit(left) << group_bits) * stride
         left &= left - np.uint64(1)

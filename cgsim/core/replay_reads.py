@@ -53,12 +53,18 @@ def replay_reads(addresses, length, shift, first, geometry, queue, misses):
     return 0
 
 
+@njit(forceinline=True)
+def _number(place, shift):
+    """The line of the uint64 address at `place`."""
+    return np.int64(np.uint64(np.int64(peek_i64(place))) >> np.uint64(shift))
+
+
 @njit(error_model="numpy")
 def _number_lines(addresses, start, stop, shift, first, queue):
     """Number the lines into `queue`; their count, -1 if one is outside."""
     outside = 0
     for i in range(start, stop):
-        line = np.int64(np.uint64(peek_i64(addresses + 8 * i)) >> np.uint64(shift)) - first
+        line = _number(addresses + 8 * i, shift) - first
         outside |= line
         poke_u32(queue + 4 * (i - start), line)
     return -1 if outside >> WINDOW_BITS != 0 else stop - start
@@ -77,14 +83,14 @@ def _first_level_8(addresses, start, stop, shift, first, geometry, queue):
     place, stop = addresses + 8 * start, addresses + 8 * stop
     if mask >= 0:
         while place < stop:  # a step less than with a range, which would count besides
-            line = np.int64(np.uint64(peek_i64(place)) >> np.uint64(shift)) - first
+            line = _number(place, shift) - first
             outside |= line
             poke_u32(end, line)
             end += 4 - 4 * touch_8(rows + (line & mask) * 32, line, last)
             place += 8
     else:
         while place < stop:
-            line = np.int64(np.uint64(peek_i64(place)) >> np.uint64(shift)) - first
+            line = _number(place, shift) - first
             outside |= line
             poke_u32(end, line)
             end += 4 - 4 * touch_8(rows + line % sets * 32, line, last)
