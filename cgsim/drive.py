@@ -11,7 +11,7 @@ from numba.extending import overload
 
 from cgsim.core.blocks import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
 from cgsim.core.fields import get
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import JIT_DISABLED, PART, njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.raw import opaque
 from cgsim.core.rng import random_bits, shuffled_range
@@ -105,7 +105,7 @@ def scout_lookups(space, design, cgroups, keys, pairs):
     """
 
 
-@overload(scout_lookups)
+@overload(scout_lookups, jit_options=PART)
 def _scout_lookups(space, design, cgroups, keys, pairs):
     if getattr(space, "instance_class", None) is not Timed:
         return lambda space, design, cgroups, keys, pairs: None

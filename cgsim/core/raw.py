@@ -80,6 +80,12 @@ if JIT_DISABLED:
         """Call the int64 function of five int64 registered under the address `function`."""
         return PYTHON_FUNCTIONS[function](a, b, c, d, e)
 
+    def function_address(function):
+        """A number under which `call_i64_4` and `call_i64_5` find the function."""
+        number = len(PYTHON_FUNCTIONS) + 1
+        PYTHON_FUNCTIONS[number] = function
+        return number
+
 else:
 
     @intrinsic
@@ -121,15 +127,32 @@ else:
         signature = types.int64(*[types.int64] * 6)
         return signature, lambda context, builder, signature, arguments: _call(builder, arguments)
 
+    @intrinsic
+    def function_address(typingctx, function):
+        """The address of a compiled int64 function of int64, for `call_i64_4` and `call_i64_5`.
+
+        It lives as long as the code that asks for it, of which it becomes a part.
+        """
+        dispatcher = function.dispatcher
+        arguments = [types.int64] * dispatcher.py_func.__code__.co_argcount
+        compiled = dispatcher.get_compile_result(types.int64(*arguments))
+
+        def codegen(context, builder, signature, _):
+            context.active_code_library.add_linking_library(compiled.library)
+            word = ir.IntType(64)
+            kind = ir.FunctionType(word, [word] * len(arguments))
+            plain = ir.Function(builder.module, kind, f"plain.{compiled.fndesc.mangled_name}")
+            plain.linkage = "internal"
+            inner = ir.IRBuilder(plain.append_basic_block())
+            callee = context.declare_function(builder.module, compiled.fndesc)
+            _, result = context.call_conv.call_function(
+                inner, callee, types.int64, arguments, plain.args
+            )
+            inner.ret(result)
+            return builder.ptrtoint(plain, word)
+
+        return types.int64(function), codegen
+
 
 PYTHON_FUNCTIONS: dict = {}
 """With the JIT disabled, `function_address` numbers the Python functions here."""
-
-
-def function_address(python_function, compiled):
-    """The address under which kernels call a function: `compiled.address`, or a number here."""
-    if JIT_DISABLED:
-        number = len(PYTHON_FUNCTIONS) + 1
-        PYTHON_FUNCTIONS[number] = python_function
-        return number
-    return compiled.address

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from numba.extending import overload
 
 from cgsim.core import scout, timed, traced
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import JIT_DISABLED, PART, njit
 from cgsim.core.raw import (
     peek_i64,
     peek_u8,
@@ -349,7 +349,7 @@ def _primitive(native, traced_reading, timed_reading, glance=None, scout_reading
 
         # numba compares the signature with the reading's
         setattr(resolve, "__signature__", inspect.signature(stub))  # noqa: B010
-        overload(stub, jit_options={"forceinline": True})(resolve)
+        overload(stub, jit_options={**PART, "forceinline": True})(resolve)
         return stub
 
     return decorate

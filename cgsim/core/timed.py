@@ -5,11 +5,11 @@ take a short way that is compiled into the design; it gives what the long way
 (`cgsim.core.window.read`) would. Instructions that touch nothing and branches that are predicted
 right only count; the next access dispatches and retires them.
 
-The engine proper is compiled once and called through addresses that the CPU block holds, so that a
-design's lookup compiles in a fraction of a second instead of taking the engine in.
+The engine proper is compiled once, as one piece, and called through addresses that the CPU block
+holds, so that a design's lookup compiles in a fraction of a second instead of taking the engine in.
 """
 
-from numba import cfunc, int64
+import numpy as np
 
 from cgsim.core import hierarchy, window
 from cgsim.core.blocks import (
@@ -47,11 +47,13 @@ from cgsim.core.blocks import (
     E_TOUCH,
     E_TRANSLATE,
     E_WRITE,
+    ENTRY_POINTS,
     LEVEL_1,
     WORK,
 )
 from cgsim.core.fields import add, add_element, fixed, get, put
-from cgsim.core.jit import JIT_DISABLED, inlined, njit
+from cgsim.core.jit import inlined, internal, njit
+from cgsim.core.memory import address_of
 from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
 from cgsim.core.recency import NAME_MASK, find, to_front
@@ -60,29 +62,35 @@ from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, loaded, take
 from cgsim.core.window import may_forward
 
 
+@internal
 def _read(cpu, address, token, unused):
     return window.read(cpu, address, token)
 
 
+@internal
 def _write(cpu, address, kind, token, value_token):
     return window.write(cpu, address, kind, token, value_token)
 
 
+@internal
 def _mispredict(cpu, token, unused, unused_too):
     window.mispredict(cpu, token)
     return 0
 
 
+@internal
 def _translate(cpu, address, start, unused):
     window.translated(cpu, address, start)
     return 0
 
 
+@internal
 def _settle(cpu, unused, unused_too, unused_also):
     window.settle(cpu)
     return get(cpu, C_RETIRE)
 
 
+@internal
 def _pause(cpu, ticks, fenced, history):
     if fenced != 0:
         window.fence(cpu)
@@ -92,35 +100,42 @@ def _pause(cpu, ticks, fenced, history):
     return 0
 
 
+@internal
 def _touch(cpu, first, lines, writes):
     for line in range(lines):
         hierarchy.touch(cpu, first + 64 * line, writes != 0)
     return 0
 
 
+@internal
 def _miss(cpu, line, writes, dispatched, start):
     return hierarchy.miss(cpu, line, writes != 0, dispatched, start)
 
 
-_compiled = None
+@njit
+def _write_addresses(table):
+    """Write the addresses of all entry points to the raw address `table`."""
+    put(table, 0, function_address(_read))
+    put(table, 1, function_address(_write))
+    put(table, 2, function_address(_mispredict))
+    put(table, 3, function_address(_translate))
+    put(table, 4, function_address(_settle))
+    put(table, 5, function_address(_pause))
+    put(table, 6, function_address(_touch))
+    put(table, 7, function_address(_miss))
 
 
-def _compile(function):
-    arguments = function.__code__.co_argcount
-    signature = int64(*[int64] * arguments)
-    return cfunc(signature, cache=True, forceinline=True, error_model="numpy")(function)
+_addresses = None
 
 
 def entry_points():
-    """Addresses of the engine's functions, in the order of `cgsim.core.blocks.ENTRY_POINTS`."""
-    global _compiled
-    if _compiled is None:
-        functions = (_read, _write, _mispredict, _translate, _settle, _pause, _touch, _miss)
-        if JIT_DISABLED:
-            _compiled = [(function, None) for function in functions]
-        else:
-            _compiled = [(function, _compile(function)) for function in functions]
-    return [function_address(function, compiled) for function, compiled in _compiled]
+    """Addresses of the engine's functions, int64, in the order of `blocks.ENTRY_POINTS`."""
+    global _addresses
+    if _addresses is None:
+        addresses = np.zeros(len(ENTRY_POINTS), dtype=np.int64)
+        _write_addresses(address_of(addresses))
+        _addresses = addresses
+    return _addresses
 
 
 @inlined

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from numba.extending import overload
 
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import JIT_DISABLED, PART, njit
 from cgsim.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _generic(operation: str) -> Callable[[Callable[..., Any]], Any]:
         # numba compares the signature with the implementation's
         resolve.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
         # a lookup's many arguments cost more to pass than its short form takes to run
-        overload(stub, jit_options={"forceinline": operation == "lookup"})(resolve)
+        overload(stub, jit_options={**PART, "forceinline": operation == "lookup"})(resolve)
         return stub
 
     return decorate

@@ -33,7 +33,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from cgsim.core.heap import kmalloc_bytes
-from cgsim.core.jit import JIT_DISABLED
+from cgsim.core.jit import JIT_DISABLED, PART
 from cgsim.core.raw import peek_i64
 from cgsim.errors import UserError, unknown_name
 from cgsim.percpu.chunks import percpu_bytes
@@ -171,7 +171,7 @@ def _generic(operation: str) -> Callable[[Callable[..., Any]], Any]:
             return None if owner is None else getattr(owner, operation).py_func
 
         resolve.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
-        overload(stub)(resolve)
+        overload(stub, jit_options=PART)(resolve)
         return stub
 
     return decorate

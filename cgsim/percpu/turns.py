@@ -17,7 +17,7 @@ from numba.extending import overload
 
 from cgsim.core.blocks import C_RETIRE
 from cgsim.core.fields import add, get, put
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import JIT_DISABLED, PART, njit
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed, load, now, pause, work
 from cgsim.designs.base import lookup
@@ -99,7 +99,7 @@ def find(space, finder, cgroups, key, counter):
 
 if not JIT_DISABLED:
 
-    @overload(find)
+    @overload(find, jit_options=PART)
     def _resolve_find(space, finder, cgroups, key, counter):
         known = getattr(finder, "instance_class", None) is NoLookup
         return _find_nothing if known else _find_by_design

@@ -9,7 +9,7 @@ import inspect
 from numba.extending import overload
 
 from cgsim.core.calls import redirect
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import JIT_DISABLED, PART, njit
 from cgsim.core.space import compute, pause, peek, poke, work
 from cgsim.designs.base import create, insert, lookup, register
 from cgsim.scenarios.base import KEY, OWNER
@@ -39,7 +39,7 @@ if not JIT_DISABLED:
         return _lookup if operation is None else operation.py_func
 
     _resolve.__signature__ = inspect.signature(play)  # type: ignore[attr-defined]
-    overload(play)(_resolve)
+    overload(play, jit_options=PART)(_resolve)
 
 
 @njit
