@@ -21,6 +21,7 @@ from cgsim.core.memory import address_of
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed
 from cgsim.core.system import System, SystemSpec
+from cgsim.core.timed import prepare_entry_points
 from cgsim.designs.base import Design
 from cgsim.errors import UserError, out_of_range
 from cgsim.machines import Machine, load_machine
@@ -450,6 +451,7 @@ def lifetime_cost(
 
 
 def _resolve(machine: str | Machine, cpus: int) -> Machine:
+    prepare_entry_points()
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     whole = isinstance(cpus, (int, np.integer)) and not isinstance(cpus, bool)
     if not whole or not 1 <= cpus <= model.n_cpus:

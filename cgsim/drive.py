@@ -11,7 +11,7 @@ from numba.extending import overload
 
 from cgsim.core.blocks import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
 from cgsim.core.fields import get
-from cgsim.core.jit import JIT_DISABLED, PART, njit
+from cgsim.core.jit import JIT_DISABLED, PART, compile_for, njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.raw import opaque
 from cgsim.core.rng import random_bits, shuffled_range
@@ -263,6 +263,12 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
     return _compiled(_run_lookups, type(design))(
         space, design, cgroups, keys, order, mode, use, harness, ahead, 0
     )
+
+
+def compile_lookups(space, design, cgroups, keys, order, mode, use, harness):
+    """Compile what `run_lookups` runs for these arguments, whose values are not used."""
+    kernel = _compiled(_run_lookups, type(design))
+    compile_for(kernel, space, design, cgroups, keys, order, mode, use, harness, 0, 0)
 
 
 def run_stream(space, design, cgroups, keys, stream, scene, costs, causes):

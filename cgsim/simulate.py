@@ -26,6 +26,7 @@ from cgsim.core.blocks import C_RETIRE, CAUSES, TICKS
 from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
+from cgsim.core.timed import prepare_entry_points
 from cgsim.designs.base import Design, get_design
 from cgsim.drive import (
     DEPENDENT,
@@ -33,6 +34,7 @@ from cgsim.drive import (
     STREAM_COLUMNS,
     THROUGHPUT,
     Harness,
+    compile_lookups,
     run_lookups,
     run_stream,
 )
@@ -205,6 +207,7 @@ def simulate(
 
 def resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
     chosen = get_design(design) if isinstance(design, str) else design
+    prepare_entry_points()
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     return chosen, model
 
@@ -291,14 +294,19 @@ def _timed(
     So no datum's first touch is counted; what the caches still hold is their own affair. Of a very
     large population a random part is looked up, larger than any cache.
     """
-    spec = system_spec(machine, prefetch_next_line=prefetch)
-    system = System(spec, population.heap, places=places)
-    space = Timed(population.heap.mem, population.heap.block, system.cpu())
     n_keys = population.keys.size
     pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
     order = np.column_stack(np.divmod(pairs, n_keys))
-    arguments = (order, THROUGHPUT, IGNORE_DATUM, _NO_HARNESS)
-    run_lookups(space, population.parameters, population.cgroups, population.keys, *arguments)
+    arguments = (
+        *(population.parameters, population.cgroups, population.keys),
+        *(order, THROUGHPUT, IGNORE_DATUM, _NO_HARNESS),
+    )
+    mem, block = population.heap.mem, population.heap.block
+    compile_lookups(Timed(mem, block, 0), *arguments)  # the machine may wait for its engine
+    spec = system_spec(machine, prefetch_next_line=prefetch)
+    system = System(spec, population.heap, places=places)
+    space = Timed(mem, block, system.cpu())
+    run_lookups(space, *arguments)
     return system, space
 
 

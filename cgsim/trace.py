@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from cgsim.core import traced
 from cgsim.core.blocks import TICKS
 from cgsim.core.heap import Heap
+from cgsim.core.jit import compile_for
 from cgsim.core.memory import address_of
 from cgsim.core.space import Native, Timed, Traced
 from cgsim.core.system import System
+from cgsim.core.timed import prepare_entry_points
 from cgsim.drive import Harness
 from cgsim.errors import UserError
 from cgsim.kernel import load_kernel
@@ -67,6 +69,8 @@ def trace(
     profile = load_machine(machine)
     found, number = find_scenario(scenario)
     _require_kernel(found, facts)
+    if cycles:
+        prepare_entry_points()
     heap, call = _build(found, number, facts, profile)
     record = _record(heap, call, number)
     result = {
@@ -149,13 +153,16 @@ def _cycles(heap: Heap, call: Call, machine: Machine, accesses: int) -> dict[str
     calls = max(20, min(_CALLS, _ACCESSES // max(accesses, 1)))
     result = {}
     for name, dependent in (("dependent", 1), ("throughput", 0)):
+        first = call.first if dependent else NEITHER
+        arguments = (call.parameters, call.owner, call.key)
+        arguments += (calls, dependent, first, HARNESS, call.reset)
+        # the machine may wait for its engine
+        compile_for(play_loop, Timed(heap.mem, heap.block, 0), *arguments)
         system = System(system_spec(machine), heap)
         space = Timed(heap.mem, heap.block, system.cpu())
-        first = call.first if dependent else NEITHER
-        arguments = (space, call.parameters, call.owner, call.key)
-        play_loop(*arguments, calls, dependent, first, HARNESS, call.reset)
+        play_loop(space, *arguments)
         begin = int(system.causes().sum())
-        play_loop(*arguments, calls, dependent, first, HARNESS, call.reset)
+        play_loop(space, *arguments)
         result[name] = round((int(system.causes().sum()) - begin) / TICKS / calls, 2)
     return result
 

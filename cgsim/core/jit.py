@@ -6,17 +6,19 @@ into its callers as it was lowered, so that the compiler works through a tree of
 function that Python calls. Numba's own passes are cut down to those that such functions need.
 """
 
+import gc
 from types import CodeType, FunctionType
 
 import llvmlite.binding as llvm
 import numba
 from numba import config, types
-from numba.core import typed_passes, untyped_passes
+from numba.core import event, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import require_global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 
+from cgsim import _aside
 from cgsim._numba_cache import cache_directory, prune
 
 JIT_DISABLED = bool(config.DISABLE_JIT)
@@ -27,6 +29,28 @@ if not JIT_DISABLED:
     config.CACHE_DIR = str(_directory)
     if not _directory.exists():
         prune(_directory)
+
+
+class _WithoutCollector(event.Listener):
+    """Python's cyclic collector off while numba compiles: its objects stay, and are many."""
+
+    depth = 0
+    was_enabled = False
+
+    def on_start(self, event):
+        if self.depth == 0:
+            self.was_enabled = gc.isenabled()
+            gc.disable()
+        self.depth += 1
+
+    def on_end(self, event):
+        self.depth -= 1
+        if self.depth == 0 and self.was_enabled:
+            gc.enable()
+
+
+if not JIT_DISABLED:
+    event.register("numba:compile", _WithoutCollector())
 
 _PASSES = (
     untyped_passes.TranslateByteCode,
@@ -180,3 +204,30 @@ def _renamed(function):
     copy.__module__ = function.__module__
     copy.__qualname__ = f"{function.__qualname__}.part"
     return copy
+
+
+def compile_for(dispatcher, *arguments):
+    """Compile a function for arguments of these types, without calling it."""
+    if not JIT_DISABLED:
+        dispatcher.compile(tuple(numba.typeof(argument) for argument in arguments))
+
+
+def compile_aside(dispatcher, function):
+    """Call a function of `cgsim.core` in another process, unless `dispatcher` is in the cache.
+
+    function : "module.name"; it compiles the dispatcher.
+    """
+    if JIT_DISABLED:
+        return
+    name = f"{dispatcher.__module__.rpartition('.')[2]}.{dispatcher.__qualname__}"
+    if any(_directory.glob(f"*/{name}-*.nbi")):
+        return
+    module = function.partition(".")[0]
+    program = f"import gc; gc.disable(); from cgsim.core import {module}; {function}()"
+    _aside.start(program, _directory)
+
+
+def wait_for_aside():
+    """Return when no other process compiles for `compile_aside` any more."""
+    if not JIT_DISABLED:
+        _aside.wait(_directory)

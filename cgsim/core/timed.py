@@ -52,7 +52,7 @@ from cgsim.core.blocks import (
     WORK,
 )
 from cgsim.core.fields import add, add_element, fixed, get, put
-from cgsim.core.jit import inlined, internal, njit
+from cgsim.core.jit import compile_aside, inlined, internal, njit, wait_for_aside
 from cgsim.core.memory import address_of
 from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
@@ -130,12 +130,27 @@ _addresses = None
 
 def entry_points():
     """Addresses of the engine's functions, int64, in the order of `blocks.ENTRY_POINTS`."""
-    global _addresses
     if _addresses is None:
-        addresses = np.zeros(len(ENTRY_POINTS), dtype=np.int64)
-        _write_addresses(address_of(addresses))
-        _addresses = addresses
+        wait_for_aside()
+        compile_entry_points()
     return _addresses
+
+
+def compile_entry_points():
+    """Compile the engine's functions, or load them from the cache."""
+    global _addresses
+    addresses = np.zeros(len(ENTRY_POINTS), dtype=np.int64)
+    _write_addresses(address_of(addresses))
+    _addresses = addresses
+
+
+def prepare_entry_points():
+    """Let another process compile the engine's functions, if they are not in the cache.
+
+    For the beginning of what compiles other code before it needs them.
+    """
+    if _addresses is None:
+        compile_aside(_write_addresses, "timed.compile_entry_points")
 
 
 @inlined
