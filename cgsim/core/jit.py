@@ -146,20 +146,19 @@ def njit(function=None, **options):
     some caller passes: numba would make a variant of `f(x, 8)` and of `f(x, 4)`, with all that they
     call, and the compiler finds the constants anyway where it inlines.
     """
-    options = {
-        "cache": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy", **options,
-    }  # fmt: skip
+    options = {"nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy", **options}
     if function is None:
         return lambda inner: njit(inner, **options)
     dispatcher = numba.njit(**options)(function)
     if JIT_DISABLED:
         return dispatcher
+    _cache_on_disk(dispatcher)
     part = None
 
     def as_part():
         nonlocal part
         if part is None:
-            part = _part(_renamed(function), **options)
+            part = _cache_on_disk(_part(_renamed(function), **options))
         return part
 
     dispatcher.get_call_template = lambda args, kws: as_part().get_call_template(args, kws)
@@ -174,7 +173,22 @@ def internal(function):
 
 def inlined(function):
     """A part that LLVM takes into each caller (numba's own inlining takes far longer)."""
-    return _part(function, nogil=True, cache=True, forceinline=True)
+    return _cache_on_disk(_part(function, nogil=True, forceinline=True))
+
+
+def _cache_on_disk(dispatcher):
+    """As numba's option `cache`, but from the first use on: most functions have none."""
+    if JIT_DISABLED:
+        return dispatcher
+    compile_now = dispatcher.compile
+
+    def compile_first(signature):
+        dispatcher.enable_caching()
+        dispatcher.compile = compile_now
+        return compile_now(signature)
+
+    dispatcher.compile = compile_first
+    return dispatcher
 
 
 def _part(function, **options):
