@@ -154,8 +154,8 @@ def _cycles(heap: Heap, call: Call, machine: Machine, accesses: int) -> dict[str
     result = {}
     for name, dependent in (("dependent", 1), ("throughput", 0)):
         first = call.first if dependent else NEITHER
-        arguments = (call.parameters, call.owner, call.key)
-        arguments += (calls, dependent, first, HARNESS, call.reset)
+        what = (call.parameters, call.owner, call.key)
+        arguments = (*what, calls, dependent, first, HARNESS, call.reset)
         # the machine may wait for its engine
         compile_for(play_loop, Timed(heap.mem, heap.block, 0), *arguments)
         system = System(system_spec(machine), heap)

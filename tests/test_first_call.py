@@ -5,8 +5,10 @@ import subprocess
 import sys
 import time
 
+import numba
 import numpy as np
 import pytest
+from numba import types
 
 from cgsim import _aside
 from cgsim.core import jit, timed
@@ -131,12 +133,17 @@ def test_functions_are_called_by_address_and_as_parts():
 
 @compiled_only
 def test_a_part_has_no_machine_code():
-    _call(_address())
-    (compiled,) = _sum_of_four.overloads.values()
+    @numba.njit
+    def outer(a):
+        return _sum_of_four(a, 2, 3, 4)
+
+    assert outer(1) == 4321
+    compiled = _sum_of_four.overloads[(types.int64,) * 4]
     assert list(compiled.library.get_defined_functions()) == []
-    (entry,) = _call.overloads.values()
+    (entry,) = outer.overloads.values()
     names = [function.name for function in entry.library.get_defined_functions()]
-    assert not [name for name in names if "_twice" in name]  # taken in
+    assert names
+    assert not [name for name in names if "_sum_of_four" in name]  # taken in
 
 
 def test_a_part_may_hold_a_closure():
@@ -144,16 +151,31 @@ def test_a_part_may_hold_a_closure():
     def total(values):
         return sum([2 * value for value in values])
 
-    @jit.njit(cache=False)
+    @jit.njit
     def outer(values):
         return total(values)
 
     assert outer(np.arange(4)) == 12
 
 
-def test_trace_loads_no_frames():
-    run(f"{TRACE}; import sys; assert 'pandas' not in sys.modules; assert 'matplotlib' not in "
-        "sys.modules")  # fmt: skip
+def test_a_part_may_depend_on_none():
+    @jit.internal
+    def total(a, b):
+        return a if b is None else a * b
+
+    @jit.njit
+    def outer(a):
+        return total(a, None) + total(a, 3)
+
+    assert outer(2) == 8
+
+
+def test_trace_loads_no_frames(tmp_path):
+    # an index of cached code names all types that it was compiled for, and loads their modules
+    code = "import sys, cgsim; cgsim.trace('idr/depth=2', cycles=False); print(*sys.modules)"
+    loaded = run(code, NUMBA_CACHE_DIR=os.fspath(tmp_path)).split()
+    assert "cgsim.trace" in loaded
+    assert {"pandas", "matplotlib"}.isdisjoint(loaded)
 
 
 @pytest.mark.slow

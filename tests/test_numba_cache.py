@@ -10,6 +10,7 @@ from cgsim import _numba_cache
 
 PACKAGE = Path(cgsim.__file__).parent
 PYTHON_ONLY = {
+    "cgsim._aside",
     "cgsim.cache_geometry",
     "cgsim.data",
     "cgsim.errors",

@@ -56,6 +56,7 @@ _PASSES = (
     untyped_passes.TranslateByteCode,
     untyped_passes.FixupArgs,
     untyped_passes.IRProcessing,
+    untyped_passes.DeadBranchPrune,  # where an argument is None
     untyped_passes.GenericRewrites,
     untyped_passes.ReconstructSSA,
     typed_passes.NopythonTypeInference,
@@ -76,6 +77,8 @@ class _PartLibrary(JITCodeLibrary):
     The final module, which numba hands to the execution engine and to the cache as machine code,
     holds only the pointer to the function's environment, which numba sets whenever it loads one.
     """
+
+    _final_module: llvm.ModuleRef
 
     def _optimize_functions(self, ll_module):
         ll_module.data_layout = self._codegen._data_layout
