@@ -606,7 +606,7 @@ def _served(cpu, line, level, dispatch, start):
     return begin - start + get(row, home)
 
 
-@internal
+@inlined
 def miss(cpu, line, writes, dispatch, start):
     """A line that L1 lacks: bring it in. Returns ticks from `start` << 4 | cause.
 

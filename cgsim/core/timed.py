@@ -52,7 +52,7 @@ from cgsim.core.blocks import (
     WORK,
 )
 from cgsim.core.fields import add, add_element, fixed, get, put
-from cgsim.core.jit import compile_aside, inlined, internal, njit, wait_for_aside
+from cgsim.core.jit import compile_aside, inlined, njit, wait_for_aside
 from cgsim.core.memory import address_of
 from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
@@ -62,35 +62,35 @@ from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, loaded, take
 from cgsim.core.window import may_forward
 
 
-@internal
+@inlined
 def _read(cpu, address, token, unused):
     return window.read(cpu, address, token)
 
 
-@internal
+@inlined
 def _write(cpu, address, kind, token, value_token):
     return window.write(cpu, address, kind, token, value_token)
 
 
-@internal
+@inlined
 def _mispredict(cpu, token, unused, unused_too):
     window.mispredict(cpu, token)
     return 0
 
 
-@internal
+@inlined
 def _translate(cpu, address, start, unused):
     window.translated(cpu, address, start)
     return 0
 
 
-@internal
+@inlined
 def _settle(cpu, unused, unused_too, unused_also):
     window.settle(cpu)
     return get(cpu, C_RETIRE)
 
 
-@internal
+@inlined
 def _pause(cpu, ticks, fenced, history):
     if fenced != 0:
         window.fence(cpu)
@@ -100,14 +100,14 @@ def _pause(cpu, ticks, fenced, history):
     return 0
 
 
-@internal
+@inlined
 def _touch(cpu, first, lines, writes):
     for line in range(lines):
         hierarchy.touch(cpu, first + 64 * line, writes != 0)
     return 0
 
 
-@internal
+@inlined
 def _miss(cpu, line, writes, dispatched, start):
     return hierarchy.miss(cpu, line, writes != 0, dispatched, start)
 

@@ -385,7 +385,7 @@ def _from_sibling(cpu, line, kind, start):
     return begin - start
 
 
-@internal
+@inlined
 def read(cpu, address, token):
     """A load; returns the tick at which its value is ready. `token`: of the address."""
     count, dispatched = _arrive(cpu, token, AGU_ENTRY)
