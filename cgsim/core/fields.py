@@ -9,6 +9,8 @@ and then keeps fields in registers across writes to arrays. Whatever else reads 
 touch both.
 """
 
+from weakref import WeakKeyDictionary
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -18,6 +20,7 @@ from cgsim.core.raw import peek_i64, poke_i64
 
 _WORD = ir.IntType(64)
 _FIELD, _ELEMENT = "field", "element"
+_tags: WeakKeyDictionary = WeakKeyDictionary()  # module -> kind -> its tag there
 
 
 def mark_element(instruction):
@@ -27,9 +30,12 @@ def mark_element(instruction):
 
 def _tag(instruction, kind):
     module = instruction.parent.parent.module
-    root = module.add_metadata([ir.MetaDataString(module, "cgsim")])
-    word = module.add_metadata([ir.MetaDataString(module, kind), root, _WORD(0)])
-    instruction.set_metadata("tbaa", module.add_metadata([word, word, _WORD(0)]))
+    tag = _tags.setdefault(module, {}).get(kind)
+    if tag is None:
+        root = module.add_metadata([ir.MetaDataString(module, "cgsim")])
+        word = module.add_metadata([ir.MetaDataString(module, kind), root, _WORD(0)])
+        tag = _tags[module][kind] = module.add_metadata([word, word, _WORD(0)])
+    instruction.set_metadata("tbaa", tag)
 
 
 if JIT_DISABLED:
