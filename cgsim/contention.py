@@ -17,6 +17,7 @@ import pandas as pd
 
 from cgsim.core.blocks import S_INVALIDATIONS, S_TRANSFERS, TICKS
 from cgsim.core.heap import Heap
+from cgsim.core.jit import compile_for
 from cgsim.core.memory import address_of
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed
@@ -130,10 +131,11 @@ class Stand:
         table = alias_table(zipf_pmf(cgroups, zipf))
         self.picks = draw_many(table, seed, 8, _PICKS if cgroups > 1 else 1)
         self.rows = np.array(self._counters, dtype=np.int64)
+        self.phases = np.zeros(cpus, dtype=np.int64)
+        self._compile()
         self.system = System(counting_spec(machine, cpus), self.heap)
         self.blocks = self.system.cpu_row()
         self.space = Timed(self.heap.mem, self.heap.block, int(self.blocks[0]))
-        self.phases = np.zeros(cpus, dtype=np.int64)
         self._tasks = np.zeros(cpus, dtype=np.int64)
         self._scratch = np.zeros((2 * cpus, SCRATCH), dtype=np.int64)
         self.scratch = address_of(self._scratch)
@@ -141,6 +143,14 @@ class Stand:
         for cpu in range(cpus):
             delay = cpu * _STAGGER + random_below(seed, 7, cpu, _STAGGER)
             turns.idle(self.space._replace(cpu=int(self.blocks[cpu])), delay)
+
+    def _compile(self) -> None:
+        """Compile what `update` runs, while another process may compile the engine."""
+        row = self.phases
+        compile_for(
+            turns.run_updates, Timed(self.heap.mem, self.heap.block, 0), self.layout, self.finder,
+            self.plan(), row, 0, row, row, row, row, 0, 0, row, self.picks, self.cgroups, self.key,
+        )  # fmt: skip
 
     def _keep_heap(self, heap: Heap) -> None:
         self.heap = heap
