@@ -10,7 +10,7 @@ import numba
 from numba.extending import overload
 
 from cgsim.core.blocks import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
-from cgsim.core.fields import get
+from cgsim.core.fields import element, get
 from cgsim.core.jit import JIT_DISABLED, PART, compile_for, njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.raw import opaque
@@ -41,7 +41,7 @@ _CAUSES = len(CAUSES)
 _SCOUTED = 32
 """Lookups that the scout plays ahead: what they touch fits a host's L1 and L2."""
 _HOST_CACHED = 1 << 16
-"""Data of a population that is certainly in the host's caches: scouting would only cost time."""
+"""Data of a population that the host's own caches hold: to play ahead would only cost time."""
 
 
 class Harness(NamedTuple):
@@ -177,7 +177,7 @@ def _reach(space, scene, actor):
 def _add_causes(space, causes, sign):
     explained = 0
     for cause in range(_CAUSES):
-        ticks = get(space.cpu, C_CAUSES + cause)
+        ticks = element(space.cpu, C_CAUSES + cause)
         causes[cause] += sign * ticks
         explained += ticks
     causes[WORK] += sign * (get(space.cpu, C_RETIRE) - get(space.cpu, C_PAUSED) - explained)

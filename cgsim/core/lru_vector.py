@@ -251,6 +251,15 @@ def _by_lanes(builder, emit, lanes, arguments):
     return result
 
 
+def _chosen_by_lanes(emit, count):
+    """What the intrinsic of an operation returns that takes `count` int64, the lanes first."""
+
+    def codegen(context, builder, signature, arguments):
+        return _by_lanes(builder, emit, arguments[0], arguments[1:])
+
+    return types.int64(*[types.int64] * count), codegen
+
+
 touch_8, touch_16, touch_32 = (_fixed(_touch_code, lanes, touch) for lanes in (8, 16, 32))
 
 if JIT_DISABLED:
@@ -296,65 +305,37 @@ else:
     @intrinsic
     def touch_vector(typingctx, lanes, row, line, last):
         """See `lru_scalar.touch`."""
-
-        def codegen(context, builder, signature, arguments):
-            return _by_lanes(builder, _touch_code, arguments[0], arguments[1:])
-
-        return types.int64(*[types.int64] * 4), codegen
+        return _chosen_by_lanes(_touch_code, 4)
 
     @intrinsic
     def holds_vector(typingctx, lanes, row, line):
         """1 if a row without dirty entries holds `line`."""
-
-        def codegen(context, builder, signature, arguments):
-            return _by_lanes(builder, _holds_code, arguments[0], arguments[1:])
-
-        return types.int64(*[types.int64] * 3), codegen
+        return _chosen_by_lanes(_holds_code, 3)
 
     @intrinsic
     def remove_clean_vector(typingctx, lanes, row, line, last, empty):
         """See `lru_scalar.remove_clean`."""
-
-        def codegen(context, builder, signature, arguments):
-            return _by_lanes(builder, _remove_clean_code, arguments[0], arguments[1:])
-
-        return types.int64(*[types.int64] * 5), codegen
+        return _chosen_by_lanes(_remove_clean_code, 5)
 
     @intrinsic
     def remove_others_vector(typingctx, lanes, first, rows, row, line, empty):
         """See `lru_scalar.remove_others`, for rows of `lanes` ways."""
-
-        def codegen(context, builder, signature, arguments):
-            return _by_lanes(builder, _remove_others_code, arguments[0], arguments[1:])
-
-        return types.int64(*[types.int64] * 6), codegen
+        return _chosen_by_lanes(_remove_others_code, 6)
 
     @intrinsic
     def touch_dirty_vector(typingctx, lanes, row, word, last):
         """See `lru_scalar.touch_dirty`."""
-
-        def codegen(context, builder, signature, arguments):
-            return _by_lanes(builder, _touch_dirty_code, arguments[0], arguments[1:])
-
-        return types.int64(*[types.int64] * 4), codegen
+        return _chosen_by_lanes(_touch_dirty_code, 4)
 
     @intrinsic
     def remove_vector(typingctx, lanes, row, line, last):
         """See `lru_scalar.remove`."""
-
-        def codegen(context, builder, signature, arguments):
-            return _by_lanes(builder, _remove_code, arguments[0], arguments[1:])
-
-        return types.int64(*[types.int64] * 4), codegen
+        return _chosen_by_lanes(_remove_code, 4)
 
     @intrinsic
     def mark_vector(typingctx, lanes, row, word, last):
         """See `lru_scalar.mark`."""
-
-        def codegen(context, builder, signature, arguments):
-            return _by_lanes(builder, _mark_code, arguments[0], arguments[1:])
-
-        return types.int64(*[types.int64] * 4), codegen
+        return _chosen_by_lanes(_mark_code, 4)
 
     @intrinsic
     def prefetch(typingctx, address):

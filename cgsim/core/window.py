@@ -90,7 +90,7 @@ from cgsim.core.blocks import (
     TLB,
     WORK,
 )
-from cgsim.core.fields import add, fixed, get, put
+from cgsim.core.fields import add, add_element, fixed, get, put
 from cgsim.core.hierarchy import (
     LINE_SHIFT,
     bring_in,
@@ -137,17 +137,17 @@ def _retire(cpu, count, dispatched, complete, cause, cause_ticks, tlb_ticks):
     """
     clock = get(cpu, C_RETIRE) + count * fixed(cpu, C_WIDTH)
     if dispatched > clock:
-        add(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
+        add_element(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), dispatched - clock)
         clock = dispatched
     charged = 0
     wait = complete - clock
     if wait > 0:
         clock = complete
         charged = min(wait, cause_ticks)
-        add(cpu, C_CAUSES + cause, charged)
+        add_element(cpu, C_CAUSES + cause, charged)
         if wait > cause_ticks:
             for_tlb = min(wait - cause_ticks, tlb_ticks)
-            add(cpu, C_CAUSES + TLB, for_tlb)
+            add_element(cpu, C_CAUSES + TLB, for_tlb)
             charged += for_tlb
     put(cpu, C_RETIRE, clock)
     rob.leave(cpu, get(cpu, C_INSTRUCTIONS), clock)
