@@ -7,6 +7,7 @@ compiles each pair once.
 from typing import NamedTuple
 
 import numba
+import numpy as np
 from numba.extending import overload
 
 from cgsim.core.blocks import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
@@ -128,26 +129,29 @@ def _scout_lookups(space, design, cgroups, keys, pairs):
 def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead, no_bits):
     """The kernel of `run_lookups`.
 
-    ahead : lookups that the scout is in front, 0 for none. no_bits : 0, which the compiler must not
-    know: a datum masked with it, added to the next address, makes the host wait for it too.
+    order : uint64[n, 2]. ahead : lookups that the scout is in front, 0 for none. no_bits : 0, which
+    the compiler must not know: a datum masked with it, added to the next address, makes the host
+    wait for it too.
     """
     token = 0
     last = 0
     total = 0
     pause(space, 0, 0)  # what ran before is done: the first lookup starts with an empty window
     for i in range(order.shape[0]):
-        if ahead != 0 and i % ahead == 0:
-            scout_lookups(space, design, cgroups, keys, order[i : i + ahead])
-        if mode == SERIALIZED:
-            fence(space)
+        if ahead != 0 or mode == SERIALIZED:
+            if ahead != 0 and i % ahead == 0:
+                scout_lookups(space, design, cgroups, keys, order[i : i + ahead])
+            if mode == SERIALIZED:
+                fence(space)
         pace(space, harness.ticks)
         work(space, harness.instructions, 1)
         cgroup = cgroups[order[i, 0]] + (last & no_bits)
         datum, found = lookup(space, design, cgroup, keys[order[i, 1]], token, token)
-        if use == READ_DATUM:
-            _, found = load(space, datum, 8, found)
-        elif use == COUNT_DATUM:
-            _, found = add_in_place(space, datum, 8, 1, found)
+        if use != IGNORE_DATUM:
+            if use == READ_DATUM:
+                _, found = load(space, datum, 8, found)
+            else:
+                _, found = add_in_place(space, datum, 8, 1, found)
         if datum != 0:
             put(space, design, datum, found)
         total += datum
@@ -261,14 +265,20 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
     """
     ahead = _SCOUTED if cgroups.size * keys.size > _HOST_CACHED else 0
     return _compiled(_run_lookups, type(design))(
-        space, design, cgroups, keys, order, mode, use, harness, ahead, 0
+        space, design, cgroups, keys, _unsigned(order), mode, use, harness, ahead, 0
     )
 
 
 def compile_lookups(space, design, cgroups, keys, order, mode, use, harness):
     """Compile what `run_lookups` runs for these arguments, whose values are not used."""
     kernel = _compiled(_run_lookups, type(design))
+    order = _unsigned(order)
     compile_for(kernel, space, design, cgroups, keys, order, mode, use, harness, 0, 0)
+
+
+def _unsigned(indices):
+    """Indices that compiled code need not look at for a count from the array's end."""
+    return indices.view(np.uint64)
 
 
 def run_stream(space, design, cgroups, keys, stream, scene, costs, causes):

@@ -94,8 +94,8 @@ NINE, INCLUSIVE, VICTIM = range(3)
     _w2,
     _w3,
     C_WIDTH,  # ticks per instruction at full width
-    C_L1_ROWS,  # for the short way: raw address of L1's sets, sets - 1, latency and interval
-    C_L1_MASK,
+    C_L1_ROWS,  # for the short way: raw address of L1's sets, latency and interval
+    C_L1_MASK,  # likewise: the bits of an address that choose a set
     C_L1_LATENCY,
     C_L1_INTERVAL,
     C_ALU,  # ticks of one ALU operation on a dependence chain

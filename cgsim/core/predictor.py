@@ -26,7 +26,7 @@ _WEAK_TAKEN, _WEAK_NOT = 4, 3
 # an entry of the bimodal table: its counter, whether the branch was seen, whether a tagged table
 # may have an entry for it too
 _SEEN, _ALLOCATED = 4, 8
-_STRONG_NOT, _STRONG_TAKEN = _SEEN, _SEEN | 3
+_STRONG_NOT = _SEEN  # 3 more: strongly taken
 _SHORT = 0xFFFF  # the last 16 branches; the longer history is 64
 
 # Behind the tables stands what becomes of an entry, by its state and the outcome; the lowest bit is
@@ -93,7 +93,7 @@ def predict_and_train(cpu, site, taken):
     where = tables + _where(site, 0, 0)[0]
     entry = peek_u16(where)
     # strongly so, and no tagged table has an entry for it
-    if unlikely(entry != (_STRONG_TAKEN if taken else _STRONG_NOT)):
+    if unlikely(entry != _STRONG_NOT + 3 * outcome):
         return _train(tables, site, history, outcome, where, entry) != 0
     return True
 

@@ -45,6 +45,12 @@ def empty(alu_entries, agu_entries):
 
 
 @inlined
+def binds(cpu):
+    """Whether a scheduler ever holds dispatch back."""
+    return fixed(cpu, C_HOLD) >= 0
+
+
+@inlined
 def entries_of(work, tests):
     """ALU entries of pending instructions: `tests` branches and `work` others."""
     return (6 * work + 8 >> 4) + tests
@@ -66,8 +72,6 @@ def is_crowded(cpu, dispatched, entries):
 @inlined
 def take(cpu, dispatched, token, alu, agu):
     """Take entries: the ALUs' until `C_LOADED`, the AGUs' until `token`."""
-    if fixed(cpu, C_HOLD) < 0:
-        return
     add(cpu, C_WAITING, alu + agu)
     add_element(cpu, C_WAIT + bucket_at(cpu, dispatched, get(cpu, C_LOADED)), alu)
     add_element(cpu, C_WAIT + bucket_at(cpu, dispatched, token), agu)
@@ -100,7 +104,7 @@ def hold(cpu, work, tests, dispatched, token, agu):
 
     `token`: of the address. The front end stands still until there is room for what comes next.
     """
-    if fixed(cpu, C_HOLD) < 0:
+    if not binds(cpu):
         return
     bucket = dispatched >> _SHIFT
     if get(cpu, C_WAIT_BUCKET) < bucket:

@@ -292,7 +292,7 @@ class System:
             block[b.C_QUIET] = b.NEVER
         block[b.C_L1_ROWS] = first[b.K_ROWS]
         # where the short way is closed it still reads a row: the first one
-        block[b.C_L1_MASK] = first[b.K_MASK] if simple else 0
+        block[b.C_L1_MASK] = first[b.K_MASK] << 6 if simple else 0
         block[b.C_L1_LATENCY] = first[b.K_LATENCY]
         block[b.C_L1_INTERVAL] = first[b.K_INTERVAL]
         if self.spec.tlb is None:

@@ -58,7 +58,7 @@ from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
 from cgsim.core.recency import NAME_MASK, find, to_front
 from cgsim.core.rob import enter, leave
-from cgsim.core.scheduler import AGU_ENTRY, entries_of, is_crowded, loaded, take
+from cgsim.core.scheduler import AGU_ENTRY, binds, entries_of, is_crowded, loaded, take
 from cgsim.core.window import may_forward
 
 
@@ -174,34 +174,38 @@ def load(cpu, address, token):
     if unlikely(address >> get(cpu, C_LAST_SHIFT) != get(cpu, C_LAST_PAGE)):
         call_i64_4(fixed(cpu, E_TRANSLATE), cpu, address, max(dispatched, token), 0)
     line = address >> 6
-    row = fixed(cpu, C_L1_ROWS) + ((line & fixed(cpu, C_L1_MASK)) << 6)
-    way = 0
-    if unlikely(peek_u32(row) & NAME_MASK != line):
-        way = find(row, 16, line)
+    row = fixed(cpu, C_L1_ROWS) + (address & fixed(cpu, C_L1_MASK))
     entries = entries_of(pending - tests, tests)
-    if unlikely(
-        way < 0
-        or start < get(cpu, C_QUIET)
+    long_way = (
+        start < get(cpu, C_QUIET)
         or is_crowded(cpu, dispatched, entries + AGU_ENTRY)
         or (number < get(cpu, C_FORWARDING) and may_forward(cpu, address))
-    ):
+    )
+    if unlikely(not long_way and peek_u32(row) & NAME_MASK != line):
+        way = find(row, 16, line)
+        if way < 0:
+            long_way = True
+        else:
+            to_front(row, 16, way, peek_u32(row + 4 * way))
+    if unlikely(long_way):
         ready = call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
         _restate(cpu)
         return ready
-    if unlikely(way != 0):
-        to_front(row, 16, way, peek_u32(row + 4 * way))
-    take(cpu, dispatched, token, entries, AGU_ENTRY)
-    add(cpu, C_ACCESSES, 1)
     latency = fixed(cpu, C_L1_LATENCY)
     ready = start + latency
+    if binds(cpu):
+        take(cpu, dispatched, token, entries, AGU_ENTRY)
+        loaded(cpu, ready)
+    add(cpu, C_ACCESSES, 1)
     free = get(cpu, C_RETIRE) + slots
     begin = max(free, dispatched)
     clock = max(begin, ready)
-    add_element(cpu, C_CAUSES + get(cpu, C_FRONT_CAUSE), begin - free)
+    cause = get(cpu, C_FRONT_CAUSE)
+    if unlikely(cause != WORK):  # which has no counter
+        add_element(cpu, C_CAUSES + cause, begin - free)
     add_element(cpu, C_CAUSES + LEVEL_1, min(clock - begin, latency))
     leave(cpu, number, clock)
     # last, so that the compiler finds them when the next access asks
-    loaded(cpu, ready)
     put(cpu, C_NEXT_LEVEL, port + fixed(cpu, C_L1_INTERVAL))
     put(cpu, C_RETIRE, clock)
     put(cpu, C_INSTRUCTIONS, number)
@@ -239,12 +243,15 @@ def work(cpu, instructions):
 def branch(cpu, site, taken, token):
     """A conditional branch."""
     add(cpu, C_BRANCHES, 1)
+    # read here, where the compiler mostly knows them
+    pending = get(cpu, C_PENDING)
+    tests = get(cpu, C_TESTS)
     if unlikely(not predict_and_train(cpu, site, taken)):
         call_i64_4(fixed(cpu, E_MISPREDICT), cpu, token, 0, 0)
         _restate(cpu)
     else:
-        add(cpu, C_PENDING, 1)
-        add(cpu, C_TESTS, 1)
+        put(cpu, C_PENDING, pending + 1)
+        put(cpu, C_TESTS, tests + 1)
 
 
 @inlined
@@ -272,12 +279,13 @@ def pace(cpu, ticks):
 
     What comes next belongs to another function, which has loaded nothing yet.
     """
+    clock = _front(cpu)
     if ticks > 0:
         put(cpu, C_LOADED, 0)
         put(cpu, C_YOUNGEST, 0)
-    front = _front(cpu)
-    clock = max(front, get(cpu, C_PACE) + ticks)
-    add(cpu, C_DISPATCH, clock - front)
+        held = max(get(cpu, C_PACE) + ticks - clock, 0)
+        add(cpu, C_DISPATCH, held)
+        clock += held
     put(cpu, C_PACE, clock)
     put(cpu, C_FRONT_CAUSE, WORK)
 
