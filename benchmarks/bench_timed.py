@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -143,6 +144,32 @@ def _feature_rows(lookups: int) -> list[tuple[Any, ...]]:
     return rows
 
 
+def _thread_rows(lookups: int, repeats: int = 5) -> list[tuple[Any, ...]]:
+    """Two replicates, each with a machine of its own, one after the other and side by side."""
+    rows = []
+    for design, n_cgroups, n_keys in (("list", 1, 8), ("idr", 1, 64), ("idr", 1000, 64)):
+        replicates = []
+        for seed in (1, 2):
+            population = build_population(design, n_cgroups=n_cgroups, n_keys=n_keys, seed=seed)
+            what = (population.parameters, population.cgroups, population.keys)
+            order = _order(n_cgroups, n_keys, lookups)
+            system, space = _machine(population, ALL_BIND)
+            replicates.append((system, (space, *what, order, THROUGHPUT, IGNORE_DATUM, _HARNESS)))
+        seconds = {}
+        for threads in (1, 2):
+            with ThreadPoolExecutor(max_workers=threads) as pool:
+                times = []
+                for _ in range(repeats + 1):  # the first one warms
+                    start = time.perf_counter()
+                    list(pool.map(lambda replicate: run_lookups(*replicate[1]), replicates))
+                    times.append(time.perf_counter() - start)
+            seconds[threads] = statistics.median(times[1:])
+        accesses = sum(system.field(C_ACCESSES) for system, _ in replicates) / (2 * repeats + 2)
+        one, two = (accesses / seconds[threads] / 1e6 for threads in (1, 2))
+        rows.append((design, n_cgroups, n_keys, one, two, two / one))
+    return rows
+
+
 def _table(machine: str, lookups: int) -> str:
     rows = [_row(case, measure(machine, *case, lookups=lookups)) for case in (*FITTING_L1, *LARGER)]
     # enough lookups that their data do not stay in the host's last cache between two runs
@@ -169,6 +196,12 @@ def section(*, quick: bool = False) -> str:
         floatfmt=("", "", ".1f", ".2f"),
         tablefmt="github",
     )
+    threads = tabulate(
+        _thread_rows(lookups),
+        headers=("design", "cgroups", "keys", "1 thread", "2 threads", "times 1 thread"),
+        floatfmt=("", "", "", ".1f", ".1f", ".2f"),
+        tablefmt="github",
+    )
     return (
         "## Timed reading\n\n"
         "Lookups of random cgroups and keys: caches, TLB, ROB, branch predictor, store buffer and "
@@ -180,7 +213,10 @@ def section(*, quick: bool = False) -> str:
         f"### Everything on: {ALL_BIND}\n\n{_table(ALL_BIND, lookups)}\n\n"
         f"### A profile without scheduler entries: {NO_SCHEDULERS}\n\n"
         f"{_table(NO_SCHEDULERS, lookups)}\n\n"
-        f"### What each feature costs: {ALL_BIND}\n\n{features}\n"
+        f"### What each feature costs: {ALL_BIND}\n\n{features}\n\n"
+        "### One and two host threads\n\n"
+        f"Two replicates on {ALL_BIND}, everything on; M accesses/s of wall time. Host threads "
+        f"share replicates, never one machine.\n\n{threads}\n"
     )
 
 

@@ -71,10 +71,9 @@ WINDOW_LINES = 32
     K_HITS,
     K_MISSES,
     K_INCLUSION,
-    K_LEVEL,
     K_LIST,  # raw address of a fully associative TLB level's list (`cgsim.core.lru_list`), or 0
     LEVEL_FIELDS,
-) = range(14)
+) = range(13)
 NINE, INCLUSIVE, VICTIM = range(3)
 
 # CPU block

@@ -196,7 +196,7 @@ class System:
             self._keep.append(directory)
             system[b.S_DIRECTORY] = address_of(directory)
 
-    def _level(self, key, sets, ways, latency, interval=0, inclusion=b.NINE, level=0, hashed=False):
+    def _level(self, key, sets, ways, latency, interval=0, inclusion=b.NINE, hashed=False):
         """The level shared under `key`, made on first use; returns its block's address."""
         if key not in self._caches:
             block = self._array(b.LEVEL_FIELDS)
@@ -211,7 +211,6 @@ class System:
             block[b.K_LATENCY] = latency
             block[b.K_INTERVAL] = interval
             block[b.K_INCLUSION] = inclusion
-            block[b.K_LEVEL] = level
             block[b.K_FOLD] = max((sets - 1).bit_length(), 1) if hashed else 0
             if key[0] == "TLB1" and sets == 1:
                 # names are page numbers and sizes: hierarchy.translate
@@ -238,7 +237,6 @@ class System:
                 ticks(level.latency_cycles),
                 ticks(level.interval_cycles),
                 level.inclusion,
-                number,
                 level.hashed,
             )
         if spec.tlb is not None:
