@@ -32,7 +32,7 @@ MAX_LINE = EMPTY - 1
 MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
 MIN_CHUNK_LINES = 1024
 CHUNK_SLOTS = 1 << 18
-CHUNK = 5 << 20  # accesses, as few as let a shard's rows be used often enough
+PIECE = 1 << 19  # accesses that a host thread scatters at a time
 MOST_LINES = 10  # lines with the most false sharing that are named
 POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
 
@@ -69,7 +69,7 @@ class Options:
     kernel: str | None = None
     vector: bool = True
     shards: int | None = None
-    chunk: int = CHUNK
+    piece: int = PIECE
     few_cpus: int | None = None
 
 
@@ -165,10 +165,7 @@ def run_reads(
     On one host thread: to split the sets takes each of several longer than the reads themselves.
     """
     multiple = math.lcm(*(level.sets for level in levels))
-    first = 0
-    if len(address):
-        middle = (int(address[0]) >> bits) - (1 << (reads.WINDOW_BITS - 1))
-        first = max(middle, 0) // multiple * multiple
+    first = _window(address, bits, reads.WINDOW_BITS, multiple)
     misses = _reads_in_window(address, first, levels, bits, options)
     if misses is None:
         try:
@@ -348,6 +345,20 @@ def _compacted(address: NDArray[np.uint64], multiple: int) -> NDArray[np.uint64]
     return out
 
 
+@dataclass(frozen=True)
+class _Scattered:
+    """A trace split into shards, piece by piece, see `partition.scatter_near`.
+
+    lowest, highest : lines, as they are numbered within the shards
+    """
+
+    memory: NDArray[np.int64]
+    pieces: int
+    room_bytes: int
+    lowest: int
+    highest: int
+
+
 def _coherent(
     address: NDArray[np.uint64],
     cpu: NDArray[np.uint16] | None,
@@ -355,136 +366,152 @@ def _coherent(
     plan: Plan,
     options: Options,
 ) -> Counts:
-    """Replay with `replay_coherent`; raises _OutsideWindowError if no line numbers fit.
-
-    A chunk of the trace at a time is scattered into shards, a piece of it by each host thread, and
-    then replayed shard by shard; so the scattered accesses stay in the host's caches.
-    """
+    """Replay with `replay_coherent`, shard by shard; raises _OutsideWindowError if no line numbers
+    fit."""
     common = math.gcd(*(level.sets for level in plan.levels))
     shards = min(common & -common, options.shards or MAX_SHARDS)
-    shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
+    cpu_bits = (plan.cpus - 1).bit_length()
     many = plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
     group_bits = max(0, cpu_bits - (coherent.GROUPS - 1).bit_length()) if many else None
-    entry_bytes = coherent.STATE_BYTES + coherent.HOLDERS_BYTES * many
-    address, first, lowest, highest = _numbered(address, plan, options, entry_bytes)
-    lowest, empty = lowest // shards, highest // shards + 1
-    if empty > coherent.MAX_LINE or empty << cpu_bits > EMPTY:
-        raise _OutsideWindowError
-    states_bytes = -(-(empty - lowest + 1) * coherent.STATE_BYTES // 64) * 64
-    states = reserve(states_bytes * shards)
-    lines = states_bytes * shards // coherent.STATE_BYTES
-    holders = reserve(coherent.HOLDERS_BYTES * (lines if many else 1))
+    trace = _scattered(address, cpu, write, plan, options, shards, many)
+    lines, empty = trace.highest - trace.lowest + 2, trace.highest + 1
+    geometry, row_bytes = _coherent_geometry(plan, shards, cpu_bits, options.vector)
+    common_lanes = geometry[:, coherent.LANES].tolist() == [8, 8, 16]
+    powers = (geometry[:, coherent.KEYS] >= 0).all() and geometry[:, coherent.PRESENT].all()
+    usual = 1 if common_lanes and powers else None
 
-    private, shared = _split(plan)
-    at = [0, 1][:private] + [2] * shared
-    instances = [1 << cpu_bits] * private + [1] * shared
-    rows, starts, widths = _rows(plan.levels, instances, options.vector)
-    rows[:] = empty
-    geometry = np.tile(np.array([1, 0, 0, 8, 32, 0, 0, 0], np.int64), (3, 1))
-    for place, level, start, lanes, count in zip(
-        at, plan.levels, starts, widths, instances, strict=True
-    ):
-        sets = level.sets // shards
-        keys = sets * count - 1 if _mask(sets) >= 0 else -1
-        stride = 4 * (lanes or level.ways)
-        geometry[place] = (
-            sets,
-            keys,
-            level.ways - 1,
-            lanes,
-            stride,
-            1,
-            start,
-            sets * count * stride,
-        )
-    usual = 1 if widths == [8, 8, 16] and (geometry[:, coherent.KEYS] >= 0).all() else None
-
-    threads = options.threads
-    chunk = min(options.chunk, max(len(address), 1))
-    room = partition.blocks_for(-(-chunk // threads), shards)
-    memory = reserve(partition.BLOCK_BYTES * room * threads)
-    blocks = np.arange(threads * room).reshape(threads, room) * partition.BLOCK_BYTES
-    blocks += memory.ctypes.data
-    begins, free = blocks[:, :shards].copy(), blocks[:, shards:]
-    ends = np.empty_like(begins)
-    chunks = range(0, len(address), chunk)
-    left = [iter(range(shards)) for _ in chunks]
-    lock = threading.Lock()
-    barrier = threading.Barrier(threads)
-
-    def one(thread: int) -> NDArray[np.int64]:
-        try:
-            return work(thread)
-        except BaseException:
-            barrier.abort()
-            raise
-
-    def work(thread: int) -> NDArray[np.int64]:
+    def one(shard: int) -> NDArray[np.int64]:
         out = np.zeros(coherent.COUNTERS, np.int64)
+        states = np.zeros(lines, np.uint16)
+        holders = np.zeros(lines if many else 1, np.uint64)
+        rows = np.full(row_bytes // 4 + 32, empty, np.uint32)
         queues = np.empty((2, coherent.queue_words()), np.int64)
-        for start, shards_left in zip(chunks, left, strict=True):
-            begin, end = _slice(min(chunk, len(address) - start), thread, threads)
-            ends[thread] = begins[thread] + 8
-            partition.scatter_near(
-                address.ctypes.data,
-                0 if cpu is None else cpu.ctypes.data,
-                0 if write is None else write.ctypes.data,
-                start + begin,
-                start + end,
-                first,
-                shard_bits,
-                cpu_bits,
-                ends[thread].ctypes.data,
-                free[thread, 0],
-            )
-            barrier.wait()
-            while True:
-                with lock:
-                    shard = next(shards_left, None)
-                if shard is None:
-                    break
-                coherent.replay_coherent(
-                    shard,
-                    shards,
-                    threads,
-                    begins.ctypes.data,
-                    ends.ctypes.data,
-                    plan.cpus,
-                    cpu_bits,
-                    lowest,
-                    empty,
-                    states.ctypes.data,
-                    states_bytes,
-                    holders.ctypes.data,
-                    geometry,
-                    queues[0].ctypes.data,
-                    queues[1].ctypes.data,
-                    out,
-                    usual,
-                    group_bits,
-                )
-                if start == chunks[-1]:
-                    coherent.flush_coherent(
-                        shard,
-                        plan.cpus,
-                        cpu_bits,
-                        lowest,
-                        states.ctypes.data,
-                        states_bytes,
-                        geometry,
-                        out,
-                    )
-            barrier.wait()
+        coherent.replay_coherent(
+            shard,
+            trace.pieces,
+            trace.memory.ctypes.data,
+            trace.room_bytes,
+            plan.cpus,
+            cpu_bits,
+            trace.lowest,
+            empty,
+            states.ctypes.data,
+            holders.ctypes.data,
+            rows.ctypes.data + -rows.ctypes.data % 128,
+            geometry,
+            queues[0].ctypes.data,
+            queues[1].ctypes.data,
+            out,
+            usual,
+            group_bits,
+        )
         return out
 
-    total = np.sum(_on_threads(one, threads, threads), axis=0)
+    total = np.sum(_on_threads(one, shards, options.threads), axis=0)
+    return _coherent_counts(plan, len(address), total)
+
+
+def _scattered(
+    address: NDArray[np.uint64],
+    cpu: NDArray[np.uint16] | None,
+    write: NDArray[np.uint8] | None,
+    plan: Plan,
+    options: Options,
+    shards: int,
+    many: bool,
+) -> _Scattered:
+    """Scatter a trace for `replay_coherent`; raises _OutsideWindowError if no line numbers fit.
+
+    Most traces lie in a window around their first address. Others are looked through for the best
+    one, and brought together where they are too far apart.
+    """
+    shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
+    entry_bytes = coherent.STATE_BYTES + coherent.HOLDERS_BYTES * many
+    most = 30 - max(cpu_bits, 1) + shard_bits
+    window = min(most, (8 * MAX_DIRECTORY_WORDS // entry_bytes).bit_length() - 1)
+    first = _window(address, LINE_BITS, window, math.lcm(*(level.sets for level in plan.levels)))
+    room_bytes = partition.room_bytes(min(options.piece, len(address)), shards)
+    pieces = max(1, -(-len(address) // options.piece))
+    memory = reserve(room_bytes * pieces)
+    cpu = np.zeros(0, np.uint16) if cpu is None else _plain(cpu)
+    write = np.zeros(0, np.uint8) if write is None else _plain(write)
+
+    def fill(piece: int) -> tuple[int, int]:
+        start = piece * options.piece
+        return partition.scatter_near(
+            _plain(address),
+            cpu,
+            write,
+            start,
+            min(start + options.piece, len(address)),
+            first,
+            window,
+            shard_bits,
+            cpu_bits,
+            memory.ctypes.data + piece * room_bytes,
+        )
+
+    ends = _on_threads(fill, pieces, options.threads)
+    if min(high for _, high in ends) < 0:
+        address, first, _, _ = _numbered(address, plan, options, entry_bytes)
+        window = most
+        ends = _on_threads(fill, pieces, options.threads)
+    highest = max(int(high) for _, high in ends)
+    if min(high for _, high in ends) < 0:
+        raise _OutsideWindowError
+    lowest = min(int(low) for low, _ in ends)
+    return _Scattered(memory, pieces, room_bytes, min(lowest, highest), highest)
+
+
+def _window(address: NDArray[np.uint64], bits: int, window_bits: int, multiple: int) -> int:
+    """The line numbered 0, a multiple of `multiple`, where the first of 2**window_bits is in the
+    middle."""
+    if not len(address):
+        return 0
+    middle = (int(address[0]) >> bits) - (1 << (window_bits - 1))
+    return max(middle, 0) // multiple * multiple
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """An array that numba takes for a writable one: for others, it would compile anew."""
+    return np.ctypeslib.as_array(
+        (np.ctypeslib.as_ctypes_type(array.dtype) * array.size).from_address(array.ctypes.data)
+    )
+
+
+def _coherent_geometry(
+    plan: Plan, shards: int, cpu_bits: int, vector: bool
+) -> tuple[NDArray[np.int64], int]:
+    """The geometry of a shard for `replay_coherent`, and the bytes of its rows."""
+    private, shared = _split(plan)
+    counts = [1 << cpu_bits] * private + [1] * shared
+    levels = [_divided(level, shards) for level in plan.levels]
+    offsets, row_bytes, widths = _row_offsets(levels, counts, vector)
+    geometry = np.tile(np.array([1, 0, 0, 8, 32, 0, 0], np.int64), (3, 1))
+    for place, level, count, offset, lanes in zip(
+        _places(plan), levels, counts, offsets, widths, strict=True
+    ):
+        keys = level.sets * count - 1 if _mask(level.sets) >= 0 else -1
+        stride = 4 * (lanes or level.ways)
+        geometry[place] = level.sets, keys, level.ways - 1, lanes, stride, 1, offset
+    return geometry, row_bytes
+
+
+def _places(plan: Plan) -> list[int]:
+    """The levels of `replay_coherent` that those of a plan are."""
+    private, shared = _split(plan)
+    return [0, 1][:private] + [2] * shared
+
+
+def _coherent_counts(plan: Plan, accesses: int, total: NDArray[np.int64]) -> Counts:
+    """The counts from the counters of `replay_coherent`."""
     c = coherent
     misses = [total[c.MISSES_1], total[c.MISSES_2], total[c.MISSES_SHARED]]
     gone = [total[c.INVALIDATED_1], total[c.INVALIDATED_2], 0]
     dirty = [total[c.DIRTY_VICTIMS_1], total[c.DIRTY_VICTIMS_2], total[c.DIRTY_VICTIMS_SHARED]]
     levels = np.zeros((len(plan.levels), len(COUNT_COLUMNS)), np.int64)
-    looked_up = len(address)
-    for number, place in enumerate(at):
+    looked_up = accesses
+    for number, place in enumerate(_places(plan)):
         missed = misses[place]
         levels[number, :5] = looked_up - missed, missed, gone[place], 0, dirty[place]
         looked_up = missed
@@ -679,23 +706,29 @@ def _general_by_number(
 
 
 def _rows(
-    levels: Sequence[Level], instances: Sequence[int], vector: bool, spare_bytes: int = 0
+    levels: Sequence[Level], instances: Sequence[int], vector: bool
 ) -> tuple[NDArray[np.uint32], list[int], list[int]]:
-    """Memory for the rows of all levels; the address of each level's first, and its lanes.
+    """Memory for the rows of all levels; the address of each level's first, and its lanes."""
+    offsets, size, widths = _row_offsets(levels, instances, vector)
+    memory = np.empty(size // 4 + 32, np.uint32)
+    skip = -memory.ctypes.data % 128 // 4
+    rows = memory[skip : skip + size // 4]
+    return rows, [rows.ctypes.data + offset for offset in offsets], widths
 
-    Every level starts at a multiple of 128 bytes, so that no row's vector is cut, and so do the
-    spare bytes after the last.
+
+def _row_offsets(
+    levels: Sequence[Level], instances: Sequence[int], vector: bool
+) -> tuple[list[int], int, list[int]]:
+    """Where the rows of each level begin, where the last ones end, in bytes; the levels' lanes.
+
+    Every level starts at a multiple of 128 bytes, so that no row's vector is cut.
     """
     widths = [lanes_for(level.ways, vector) for level in levels]
     offsets, end = [], 0
     for level, count, lanes in zip(levels, instances, widths, strict=True):
         offsets.append(end)
-        end += -(-level.sets * count * (lanes or level.ways) // 32) * 32
-    end += spare_bytes // 4
-    memory = np.empty(end + 32, np.uint32)
-    skip = -memory.ctypes.data % 128 // 4
-    rows = memory[skip : skip + end]
-    return rows, [rows.ctypes.data + 4 * offset for offset in offsets], widths
+        end += -(-level.sets * count * 4 * (lanes or level.ways) // 128) * 128
+    return offsets, end, widths
 
 
 def _divided(level: Level, shards: int) -> Any:
@@ -724,9 +757,7 @@ def _split(plan: Plan) -> tuple[int, int]:
 
 
 def _on_threads(task: Callable[[int], Any], number: int, threads: int) -> list[Any]:
-    """[task(0), ...]: each host thread takes the next one until none is left."""
-    if threads == 1 or number == 1:
-        return [task(i) for i in range(number)]
+    """[task(0), ...]: each host thread, this one among them, takes the next one that is left."""
     results: list[Any] = [None] * number
     errors: list[BaseException] = []
     left = iter(range(number))
@@ -734,7 +765,7 @@ def _on_threads(task: Callable[[int], Any], number: int, threads: int) -> list[A
 
     def work() -> None:
         try:
-            while True:
+            while not errors:
                 with lock:
                     i = next(left, None)
                 if i is None:
@@ -743,11 +774,12 @@ def _on_threads(task: Callable[[int], Any], number: int, threads: int) -> list[A
         except BaseException as error:
             errors.append(error)
 
-    workers = [threading.Thread(target=work) for _ in range(min(threads, number))]
+    workers = [threading.Thread(target=work) for _ in range(min(threads, number) - 1)]
     for worker in workers:
         worker.start()
+    work()
     for worker in workers:
         worker.join()
-    if errors:  # a thread that fails breaks the barrier of the others
-        raise min(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError))
+    if errors:
+        raise errors[0]
     return results

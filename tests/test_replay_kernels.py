@@ -95,7 +95,7 @@ def test_general_kernel(data: st.DataObject) -> None:
 @settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_coherent_kernel(data: st.DataObject) -> None:
-    """Private levels and a shared one; chunks that are shorter than the trace."""
+    """Private levels and a shared one; pieces that are shorter than the trace."""
     plan = data.draw(plans(plain=True))
     trace = data.draw(traces(plan.cpus))
     options = Options(
@@ -103,7 +103,7 @@ def test_coherent_kernel(data: st.DataObject) -> None:
         kernel="coherent",
         vector=data.draw(st.booleans()),
         shards=data.draw(st.sampled_from([1, 8, None])),
-        chunk=data.draw(st.sampled_from([17, 1 << 20])),
+        piece=data.draw(st.sampled_from([17, 1 << 20])),
         few_cpus=data.draw(st.sampled_from([1, None])),
     )
     assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
@@ -190,7 +190,7 @@ def test_a_failing_thread_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> No
     plan = Plan((Level("L1", 8, 2), Level("L2", 8, 4, 2)), 2, "nine", False)
     address = np.arange(100, dtype=np.uint64)
     with pytest.raises(MemoryError, match="second piece"):
-        run(address, None, np.ones(100, np.uint8), plan, Options(threads=3))
+        run(address, None, np.ones(100, np.uint8), plan, Options(threads=3, piece=40))
 
 
 def test_choice_of_kernel() -> None:

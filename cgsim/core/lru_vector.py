@@ -293,7 +293,9 @@ if JIT_DISABLED:
         return mark(row, word, last)
 
     def prefetch(address):
-        """Ask the host for the line at a raw address; no effect on values."""
+        """Ask the host for the line at a raw address, to write it; no effect on values."""
+
+    prefetch_to_read = prefetch
 
     def lowest_bit(word):
         """The number of the lowest set bit of a non-zero uint64."""
@@ -337,16 +339,29 @@ else:
         """See `lru_scalar.mark`."""
         return _chosen_by_lanes(_mark_code, 4)
 
+    def _prefetch_code(builder, address, write):
+        place = builder.inttoptr(address, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        everywhere, data_cache = ir.Constant(I32, 3), ir.Constant(I32, 1)
+        builder.call(function, [place, ir.Constant(I32, write), everywhere, data_cache])
+
     @intrinsic
     def prefetch(typingctx, address):
+        """Ask the host for the line at a raw address, to write it; no effect on values."""
+
+        def codegen(context, builder, signature, arguments):
+            _prefetch_code(builder, arguments[0], 1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64), codegen
+
+    @intrinsic
+    def prefetch_to_read(typingctx, address):
         """Ask the host for the line at a raw address; no effect on values."""
 
         def codegen(context, builder, signature, arguments):
-            place = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-            kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            write, everywhere, data_cache = (ir.Constant(I32, x) for x in (1, 3, 1))
-            builder.call(function, [place, write, everywhere, data_cache])
+            _prefetch_code(builder, arguments[0], 0)
             return context.get_dummy_value()
 
         return types.void(types.int64), codegen

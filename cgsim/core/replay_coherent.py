@@ -28,12 +28,12 @@ from cgsim.core.lru_vector import lowest_bit, prefetch
 from cgsim.core.raw import peek_i64, peek_u16, peek_u32, poke_i64, poke_u16
 from cgsim.core.replay_partition import BLOCK_ACCESSES, BLOCK_BYTES
 
-SETS, KEYS, LAST, LANES, STRIDE, PRESENT, ROWS, SHARD_BYTES, COLUMNS = range(9)
+SETS, KEYS, LAST, LANES, STRIDE, PRESENT, ROWS, COLUMNS = range(8)
 """Columns of the geometry: SETS of a shard; KEYS, the mask of a row's number in the bits of an
 access (of its line in the shared level), -1 if SETS is no power of two; LAST, ways - 1; LANES, see
-`lru_row`, and STRIDE, the bytes of a row; PRESENT, 0 if there is no such level; ROWS, the address
-of the first row of shard 0, and SHARD_BYTES from there to that of the next. Rows are [set, CPU] in
-private levels, for 2**cpu_bits CPUs, and [set] in the shared one."""
+`lru_row`, and STRIDE, the bytes of a row; PRESENT, 0 if there is no such level; ROWS, the bytes to
+the first row. Rows are [set, CPU] in private levels, for 2**cpu_bits CPUs, and [set] in the shared
+one."""
 
 (
     MISSES_1,
@@ -87,17 +87,16 @@ def queue_words():
 @njit(error_model="numpy")
 def replay_coherent(
     shard,
-    shards,
     pieces,
-    blocks,
-    ends,
+    room,
+    room_bytes,
     cpus,
     cpu_bits,
     lowest,
     empty,
     states,
-    states_bytes,
     holders,
+    rows,
     geometry,
     queue,
     below,
@@ -105,35 +104,32 @@ def replay_coherent(
     usual,
     group_bits,
 ):
-    """Run the accesses of one shard that some part of a trace holds through the caches.
+    """Run the accesses of one shard through empty caches, and flush them at the end.
 
-    pieces     : int64         the part of the trace was scattered in as many pieces
-    blocks     : int64         address of int64[pieces, shards]: the first block of the accesses,
-                               see `replay_partition.scatter_near`
-    ends       : int64         address of int64[pieces, shards]: where the accesses end
+    pieces     : int64         the trace was scattered in as many pieces,
+    room       : int64         the first one to this address, see `replay_partition.scatter_near`,
+    room_bytes : int64         the next one that much further
     cpus       : int64         up to 8190
     cpu_bits   : int64         the least with 2**cpu_bits >= cpus
     lowest     : int64         the line of the first entry of `states`
     empty      : int64         that of the last entry, up to MAX_LINE, which no access has: an
                                empty way holds it
-    states     : int64         address of the table of shard 0, uint16 for each line, 0 at the
-                               start, overwritten
-    states_bytes : int64       from the table of a shard to that of the next
-    holders    : int64         address of the other table of shard 0, uint64 for each line, 0 at the
-                               start, overwritten; its shards are HOLDERS_BYTES // STATE_BYTES times
-                               as far from each other. Unused with few CPUs
-    geometry   : int64[3, COLUMNS]   level 1, level 2, shared level; rows hold `empty` at the start
+    states     : int64         address of a table, uint16 for each line, 0 at the start, overwritten
+    holders    : int64         address of the other table, uint64 for each line, 0 at the start,
+                               overwritten. Unused with few CPUs
+    rows       : int64         address of the rows, which hold `empty` at the start, overwritten
+    geometry   : int64[3, COLUMNS]   level 1, level 2, shared level
     queue, below : int64       addresses of int64[queue_words()], overwritten
     out        : int64[COUNTERS]  added to
     usual      : int64 or None  not None: the lanes are 8, 8 and 16, all sets powers of two, all
                               levels present; these are constants then
     group_bits : int64 or None  not None: there are many CPUs, in groups of 2**group_bits
     """
-    table = states + shard * states_bytes - STATE_BYTES * lowest
-    holders += (shard * states_bytes // STATE_BYTES - lowest) * HOLDERS_BYTES
-    for piece in range(pieces):
-        place = 8 * (piece * shards + shard)
-        block, end = peek_i64(blocks + place), peek_i64(ends + place)
+    table = states - STATE_BYTES * lowest
+    holders -= HOLDERS_BYTES * lowest
+    for _ in range(pieces):
+        block, end = room + BLOCK_BYTES * (shard + 1), peek_i64(room + 8 * shard)
+        room += room_bytes
         while block != 0:
             stop, block_end = end, block + BLOCK_BYTES
             start = block + 8
@@ -141,19 +137,19 @@ def replay_coherent(
             if not start <= end <= block_end:
                 stop, block = block_end, peek_i64(start - 8)
             asked = _first_level(
-                shard, start, stop, cpus, cpu_bits, empty, table, holders, geometry, queue, out,
+                start, stop, cpus, cpu_bits, empty, table, holders, rows, geometry, queue, out,
                 usual, group_bits,
             )  # fmt: skip
             asked = _second_level(
-                shard, queue, asked, cpus, cpu_bits, empty, table, geometry, below, out, usual,
+                queue, asked, cpus, cpu_bits, empty, table, rows, geometry, below, out, usual,
                 group_bits,
             )  # fmt: skip
-            _shared_level(shard, below, asked, empty, table, geometry, out, usual)
+            _shared_level(below, asked, empty, table, rows, geometry, out, usual)
+    _flush(cpus, cpu_bits, table, rows, geometry, out)
 
 
 @njit(error_model="numpy")
 def _first_level(
-    shard,
     start,
     stop,
     cpus,
@@ -161,6 +157,7 @@ def _first_level(
     empty,
     table,
     holders,
+    rows,
     geometry,
     queue,
     out,
@@ -169,7 +166,7 @@ def _first_level(
 ):
     """Run the accesses at addresses start..stop through level 1; returns the end of `queue`."""
     sets, keys, last = geometry[0, SETS], geometry[0, KEYS], geometry[0, LAST]
-    rows = geometry[0, ROWS] + shard * geometry[0, SHARD_BYTES]
+    rows += geometry[0, ROWS]
     lanes, stride = geometry[0, LANES], geometry[0, STRIDE]
     if usual is not None:
         lanes, stride = 8, 32
@@ -240,14 +237,14 @@ def _remove_copies(lanes, first, cpus, row, stride, line, last, empty, groups, g
 
 @njit(error_model="numpy")
 def _second_level(
-    shard, queue, queue_end, cpus, cpu_bits, empty, table, geometry, below, out, usual, group_bits
+    queue, queue_end, cpus, cpu_bits, empty, table, rows, geometry, below, out, usual, group_bits
 ):
     """Run the records queue..queue_end through level 2, or past it if there is none.
 
     Returns the end of `below`, the queue for the shared level.
     """
     sets, keys, last = geometry[1, SETS], geometry[1, KEYS], geometry[1, LAST]
-    rows = geometry[1, ROWS] + shard * geometry[1, SHARD_BYTES]
+    rows += geometry[1, ROWS]
     lanes, stride, present = geometry[1, LANES], geometry[1, STRIDE], geometry[1, PRESENT]
     if usual is not None:
         lanes, stride, present = 8, 32, 1
@@ -338,10 +335,10 @@ def _second_level(
 
 
 @njit(error_model="numpy")
-def _shared_level(shard, queue, queue_end, empty, table, geometry, out, usual):
+def _shared_level(queue, queue_end, empty, table, rows, geometry, out, usual):
     """Run the records queue..queue_end through the shared level, or to memory if there is none."""
     sets, keys, last = geometry[2, SETS], geometry[2, KEYS], geometry[2, LAST]
-    rows = geometry[2, ROWS] + shard * geometry[2, SHARD_BYTES]
+    rows += geometry[2, ROWS]
     lanes, stride, present = geometry[2, LANES], geometry[2, STRIDE], geometry[2, PRESENT]
     if usual is not None:
         lanes, stride, present = 16, 64, 1
@@ -386,17 +383,16 @@ def _shared_level(shard, queue, queue_end, empty, table, geometry, out, usual):
 
 
 @njit(error_model="numpy")
-def flush_coherent(shard, cpus, cpu_bits, lowest, states, states_bytes, geometry, out):
-    """Hand the dirty lines of a shard down, level by level; see `replay_coherent`."""
-    table = states + shard * states_bytes - STATE_BYTES * lowest
+def _flush(cpus, cpu_bits, table, rows, geometry, out):
+    """Hand the dirty lines down, level by level; see `replay_coherent`."""
     for level in range(3):
         if geometry[level, PRESENT] == 0:
             continue
         bits, instances = (cpu_bits, cpus) if level < 2 else (0, 1)
-        rows = geometry[level, ROWS] + shard * geometry[level, SHARD_BYTES]
+        first = rows + geometry[level, ROWS]
         for number in range(geometry[level, SETS]):
             for cpu in range(instances):
-                row = rows + (number << bits | cpu) * geometry[level, STRIDE]
+                row = first + (number << bits | cpu) * geometry[level, STRIDE]
                 for place in range(row, row + 4 * geometry[level, LAST] + 4, 4):
                     line = peek_u32(place)
                     state_of = table + STATE_BYTES * line
@@ -405,9 +401,9 @@ def flush_coherent(shard, cpus, cpu_bits, lowest, states, states_bytes, geometry
                         continue
                     state &= ~(1 << level)
                     out[DIRTY_VICTIMS_1 + level] += 1
-                    if level == 0 and _in_second_level(shard, line, cpu, cpu_bits, geometry) != 0:
+                    if level == 0 and _in_second_level(line, cpu, cpu_bits, rows, geometry) != 0:
                         state |= DIRTY_2
-                    elif level < 2 and _in_shared_level(shard, line, geometry) != 0:
+                    elif level < 2 and _in_shared_level(line, rows, geometry) != 0:
                         state |= DIRTY_SHARED
                     else:
                         out[WRITEBACKS] += 1
@@ -415,7 +411,7 @@ def flush_coherent(shard, cpus, cpu_bits, lowest, states, states_bytes, geometry
 
 
 @njit(error_model="numpy")
-def _in_second_level(shard, line, cpu, cpu_bits, geometry):
+def _in_second_level(line, cpu, cpu_bits, rows, geometry):
     """1 if the CPU's level 2 holds the line."""
     keys, last = geometry[1, KEYS], geometry[1, LAST]
     if geometry[1, PRESENT] == 0:
@@ -424,16 +420,16 @@ def _in_second_level(shard, line, cpu, cpu_bits, geometry):
         number = (line << cpu_bits | cpu) & keys
     else:
         number = line % geometry[1, SETS] << cpu_bits | cpu
-    row = geometry[1, ROWS] + shard * geometry[1, SHARD_BYTES] + number * geometry[1, STRIDE]
+    row = rows + geometry[1, ROWS] + number * geometry[1, STRIDE]
     return holds(geometry[1, LANES], row, line, last)
 
 
 @njit(error_model="numpy")
-def _in_shared_level(shard, line, geometry):
+def _in_shared_level(line, rows, geometry):
     """1 if the shared level holds the line."""
     keys, last = geometry[2, KEYS], geometry[2, LAST]
     if geometry[2, PRESENT] == 0:
         return 0
     number = line & keys if keys >= 0 else line % geometry[2, SETS]
-    row = geometry[2, ROWS] + shard * geometry[2, SHARD_BYTES] + number * geometry[2, STRIDE]
+    row = rows + geometry[2, ROWS] + number * geometry[2, STRIDE]
     return holds(geometry[2, LANES], row, line, last)

@@ -10,13 +10,15 @@ run side by side with the same counts.
 import numpy as np
 
 from cgsim.core.jit import njit
-from cgsim.core.raw import peek_i64, peek_u8, peek_u16, poke_i64, poke_u32
+from cgsim.core.lru_vector import prefetch, prefetch_to_read
+from cgsim.core.raw import peek_i64, poke_i64, poke_u32
 
 LINE_SHIFT = np.uint64(6)
 LINE_MASK = (1 << 58) - 1
 
 BLOCK_BYTES = 4096
 BLOCK_ACCESSES = (BLOCK_BYTES - 8) // 4
+BATCH = 512  # accesses that are divided into shards before they are moved there
 
 
 @njit(error_model="numpy")
@@ -87,41 +89,103 @@ def line_range(address):
 
 
 @njit(error_model="numpy")
-def scatter_near(address, cpu, write, start, stop, first, shard_bits, cpu_bits, places, free):
+def scatter_near(address, cpu, write, start, stop, first, window_bits, shard_bits, cpu_bits, room):
     """Write each access of start:stop to its shard, the lowest bits of its line, in order.
 
     It becomes a uint32: `cpu_bits` bits of the CPU, the other bits of the line, and in bit 31
     whether it writes. A shard's accesses fill blocks of BLOCK_BYTES; the first 8 bytes of a full
     one that others follow are the next one's address. So little memory is touched, and densely.
 
-    address    : int64   address of uint64[n], the byte addresses
-    cpu, write : int64   address of uint16[n], of uint8[n]; 0: CPU 0, reads
-    first      : int64   the line numbered 0
-    places     : int64   address of int64[shards]: where the next one goes, at the start behind the
-                         first 8 bytes of a block; advanced
-    free       : int64   address of the other blocks, a multiple of BLOCK_BYTES, see `blocks_for`
+    address    : uint64[n]    byte addresses
+    cpu, write : uint16[n], uint8[n], or empty: CPU 0, reads
+    first      : int64        the line numbered 0
+    room       : int64        address of `room_bytes`, a multiple of BLOCK_BYTES; overwritten:
+                              int64[shards], where each shard's accesses end, and from the next
+                              block on the first block of each shard, then the others
+
+    Returns the least and the greatest number of a line within its shard; (0, -1) at once if a line
+    is not among the 2**window_bits from `first` on.
     """
     shards = 1 << shard_bits
-    for i in range(start, stop):
-        line = (peek_i64(address + 8 * i) >> 6 & LINE_MASK) - first
-        access = line >> shard_bits << cpu_bits
-        if cpu != 0:
-            access |= peek_u16(cpu + 2 * i)
-        if write != 0:
-            access |= (1 if peek_u8(write + i) != 0 else 0) << 31
-        place = places + 8 * (line & shards - 1)
+    free = room + BLOCK_BYTES * (shards + 1)
+    for shard in range(shards):
+        poke_i64(room + 8 * shard, room + BLOCK_BYTES * (shard + 1) + 8)
+    accesses, places = np.empty(BATCH, np.uint32), np.empty(BATCH, np.uint16)
+    lowest, highest = LINE_MASK, 0
+    for begin in range(start, stop, BATCH):
+        end = min(begin + BATCH, stop)
+        low, high = _divide(
+            address[begin:end], first, window_bits, shard_bits, cpu_bits, accesses, places
+        )
+        if high < 0:
+            return 0, -1
+        lowest, highest = min(lowest, low), max(highest, high)
+        if cpu.size != 0:
+            _add_cpus(cpu[begin:end], accesses)
+        if write.size != 0:
+            _add_writes(write[begin:end], accesses)
+        following = address.ctypes.data + 8 * end, cpu.ctypes.data + 2 * end
+        free = _append(accesses[: end - begin], places, room, free, following)
+    return lowest, highest
+
+
+@njit(error_model="numpy")
+def _divide(address, first, window_bits, shard_bits, cpu_bits, accesses, places):
+    """The accesses of `scatter_near` without CPUs and writes, and where their shards' ends stand.
+
+    Returns the least and the greatest line of a shard; the greatest is -1 if one is outside.
+    """
+    low_bits = (1 << shard_bits) - 1
+    lowest, highest, outside = LINE_MASK, 0, 0
+    for i in range(address.size):
+        line = np.int64(address[i] >> LINE_SHIFT) - first
+        near = line >> shard_bits
+        outside |= line >> window_bits
+        lowest = min(lowest, near)
+        highest = max(highest, near)
+        accesses[i] = np.uint32(near << cpu_bits & 0xFFFFFFFF)
+        places[i] = np.uint16(8 * (line & low_bits))
+    return lowest, highest if outside == 0 else -1
+
+
+@njit(error_model="numpy")
+def _add_cpus(cpu, accesses):
+    for i in range(cpu.size):
+        accesses[i] |= np.uint32(cpu[i])
+
+
+@njit(error_model="numpy")
+def _add_writes(write, accesses):
+    for i in range(write.size):
+        accesses[i] |= np.uint32(1 if write[i] != 0 else 0) << np.uint32(31)
+
+
+@njit(error_model="numpy")
+def _append(accesses, places, room, free, following):
+    """Write accesses behind those of their shards; returns where the next free block lies.
+
+    following : (int64, int64)  addresses of the uint64 and of the uint16 that are read next
+
+    The host does not foresee where a shard goes on, and forgets where the trace does.
+    """
+    for i in range(accesses.size):
+        prefetch_to_read(following[0] + 8 * i)
+        prefetch_to_read(following[1] + 2 * i)
+        place = room + np.int64(places[i])
         to = peek_i64(place)
         if to & BLOCK_BYTES - 1 == 0:
             poke_i64(to - BLOCK_BYTES, free)
             to = free + 8
             free += BLOCK_BYTES
+        prefetch(to + 64)
         poke_i64(place, to + 4)
-        poke_u32(to, access)
+        poke_u32(to, np.int64(accesses[i]))
+    return free
 
 
-def blocks_for(accesses, shards):
-    """The blocks that `scatter_near` may need, with the first one of each shard."""
-    return shards + -(-accesses // BLOCK_ACCESSES)
+def room_bytes(accesses, shards):
+    """The memory that `scatter_near` may need."""
+    return BLOCK_BYTES * (1 + shards + -(-accesses // BLOCK_ACCESSES))
 
 
 @njit(error_model="numpy")
