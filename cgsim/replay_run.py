@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LINE_BITS = 6
 MAX_SHARDS = 64
+ROWS_AT_ONCE = 8
 SMALL_TRACE = 1 << 16  # below it, setting up many shards costs more than they save
 MAX_LINE = EMPTY - 1
 MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
@@ -368,9 +369,7 @@ def _coherent(
 ) -> Counts:
     """Replay with `replay_coherent`, shard by shard; raises _OutsideWindowError if no line numbers
     fit."""
-    common = math.gcd(*(level.sets for level in plan.levels))
-    shards = min(common & -common, options.shards or MAX_SHARDS)
-    cpu_bits = (plan.cpus - 1).bit_length()
+    shards, cpu_bits = _shards(plan, options), (plan.cpus - 1).bit_length()
     many = plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
     group_bits = max(0, cpu_bits - (coherent.GROUPS - 1).bit_length()) if many else None
     trace = _scattered(address, cpu, write, plan, options, shards, many)
@@ -409,6 +408,18 @@ def _coherent(
 
     total = np.sum(_on_threads(one, shards, options.threads), axis=0)
     return _coherent_counts(plan, len(address), total)
+
+
+def _shards(plan: Plan, options: Options) -> int:
+    """Into how many shards `replay_coherent` takes a trace: a power of two that divides all sets.
+
+    The more, the smaller each one's tables; but one access to a row waits for the one before, so a
+    shard should have several rows of level 1. Several shards for each thread let all end together.
+    """
+    common = math.gcd(*(level.sets for level in plan.levels))
+    rows = plan.levels[0].sets * plan.cpus
+    wanted = min(MAX_SHARDS, max(rows // ROWS_AT_ONCE, 8 * options.threads))
+    return min(common & -common, options.shards or 1 << wanted.bit_length() - 1)
 
 
 def _scattered(
