@@ -38,7 +38,7 @@ write removes a copy from a cache that serves it; its next access to the line is
 That miss is false sharing if no other CPU has written, since the line was lost, any of the words
 that the access touches (Torrellas, Lam and Hennessy, IEEE Transactions on Computers, 1994; the
 counter of `cgsim.attribute` is the same). Words have 8 bytes; an access without a size touches the
-word that it begins in. Only the general kernel counts it, so a replay takes longer with it.
+word that it begins in. A replay takes longer with it.
 
 TLB. Two or more levels per CPU, pages of 4 KiB, LRU, filled like nine caches; one lookup for every
 line touched.
@@ -357,10 +357,8 @@ def _replay(
     plan = Plan(levels, cpus, last_level, traffic)
     options = replace(options or Options(), threads=threads)
     words = words_touched(cut) if false_sharing else None
-    kernel = options.kernel or choose_kernel(plan, writes is not None)
-    if false_sharing:
-        kernel = "general"
-    _compile(kernel, levels, cpus, bool(pages))
+    kernel = options.kernel or choose_kernel(plan, writes is not None, false_sharing)
+    _compile(kernel, levels, cpus, bool(pages), false_sharing)
     begin = time.perf_counter()
     counts = run(cut.address, cut.cpu, writes, plan, replace(options, kernel=kernel), words)
     tlb_misses: Iterable[int] = ()
@@ -410,19 +408,23 @@ def _tlb_counts(levels: Sequence[Level], misses: Iterable[int], lookups: int) ->
     return counts
 
 
-def _compile(kernel: str, levels: Sequence[Level], cpus: int, tlb: bool) -> None:
+def _compile(
+    kernel: str, levels: Sequence[Level], cpus: int, tlb: bool, false_sharing: bool
+) -> None:
     """Compile the kernel or load it, by replaying next to nothing, so that no time includes it.
 
     The ways, the number of CPUs, and whether the sets are powers of two decide on the variant.
     """
     shapes = tuple((2 if level.sets & (level.sets - 1) == 0 else 3, level.ways) for level in levels)
-    _compile_for(kernel, shapes, cpus)
+    _compile_for(kernel, shapes, cpus, false_sharing)
     if tlb:
-        _compile_for("reads", ((2, 4),), 1)
+        _compile_for("reads", ((2, 4),), 1, False)
 
 
 @cache
-def _compile_for(kernel: str, shapes: tuple[tuple[int, int], ...], cpus: int) -> None:
+def _compile_for(
+    kernel: str, shapes: tuple[tuple[int, int], ...], cpus: int, false_sharing: bool
+) -> None:
     last = len(shapes) - 1 or 1
     levels = tuple(
         Level("", sets, ways, cpus if n == last else 1) for n, (sets, ways) in enumerate(shapes)
@@ -433,6 +435,7 @@ def _compile_for(kernel: str, shapes: tuple[tuple[int, int], ...], cpus: int) ->
         None,
         Plan(levels, cpus, "nine", False),
         Options(kernel=kernel),
+        np.zeros(2, np.uint8) if false_sharing else None,
     )
 
 

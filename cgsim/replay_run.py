@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +13,14 @@ from cgsim.core import replay_coherent as coherent
 from cgsim.core import replay_general as general
 from cgsim.core import replay_partition as partition
 from cgsim.core import replay_reads as reads
+from cgsim.core import replay_sharing as sharing
 from cgsim.core import replay_traffic as traffic
 from cgsim.core.lru_row import lanes_for
 from cgsim.core.lru_scalar import EMPTY
 from cgsim.core.memory import reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,7 +85,7 @@ class Sharing:
 
     coherence_misses: int
     false_sharing: int
-    lines: tuple[tuple[int, tuple[int, ...], int], ...]
+    lines: tuple[FalselyShared, ...]
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,17 @@ class Counts:
     sharing: Sharing | None = None
 
 
+FalselyShared = tuple[int, tuple[int, ...], int]
+"""A line's number, the CPUs that missed, and the count."""
+
+
 class _OutsideWindowError(Exception):
     """The lines do not fit the numbers that a kernel can hold."""
 
 
-def choose_kernel(plan: Plan, writes: bool) -> str:
+def choose_kernel(plan: Plan, writes: bool, false_sharing: bool = False) -> str:
     """The fastest kernel that covers a plan: "reads", "traffic", "coherent" or "general"."""
-    if plan.policy != "nine":
+    if plan.policy != "nine" or (false_sharing and not 1 < plan.cpus <= sharing.MAX_CPUS):
         return "general"
     if plan.cpus == 1 and not writes:
         return "reads"
@@ -126,12 +131,9 @@ def run(
 
     address : uint64[n] byte addresses    cpu : uint16[n], None: CPU 0
     write : uint8[n], not 0 where the access writes, None: all read
-    words : uint8[n], see `cgsim.traces.words_touched`; if given, false sharing is counted, by the
-            general kernel
+    words : uint8[n], see `cgsim.traces.words_touched`; if given, false sharing is counted
     """
-    kernel = options.kernel or choose_kernel(plan, write is not None)
-    if words is not None:
-        kernel = "general"
+    kernel = options.kernel or choose_kernel(plan, write is not None, words is not None)
     address = np.ascontiguousarray(address)
     cpu = None if cpu is None else np.ascontiguousarray(cpu)
     write = None if write is None else np.ascontiguousarray(write)
@@ -144,7 +146,7 @@ def run(
     nobody, nothing = np.zeros(1, np.uint16), np.zeros(1, np.uint8)
     try:
         if kernel == "coherent":
-            return _coherent(address, cpu, write, plan, options)
+            return _coherent(address, cpu, write, words, plan, options)
         if kernel == "traffic":
             return _traffic(address, write, plan, options)
     except _OutsideWindowError:
@@ -350,9 +352,11 @@ def _compacted(address: NDArray[np.uint64], multiple: int) -> NDArray[np.uint64]
 class _Scattered:
     """A trace split into shards, piece by piece, see `partition.scatter_near`.
 
+    first : the line numbered 0
     lowest, highest : lines, as they are numbered within the shards
     """
 
+    first: int
     memory: NDArray[np.int64]
     pieces: int
     room_bytes: int
@@ -364,24 +368,27 @@ def _coherent(
     address: NDArray[np.uint64],
     cpu: NDArray[np.uint16] | None,
     write: NDArray[np.uint8] | None,
+    words: NDArray[np.uint8] | None,
     plan: Plan,
     options: Options,
 ) -> Counts:
     """Replay with `replay_coherent`, shard by shard; raises _OutsideWindowError if no line numbers
     fit."""
     shards, cpu_bits = _shards(plan, options), (plan.cpus - 1).bit_length()
-    many = plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
+    many = words is not None or plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
     group_bits = max(0, cpu_bits - (coherent.GROUPS - 1).bit_length()) if many else None
-    trace = _scattered(address, cpu, write, plan, options, shards, many)
+    trace = _scattered(address, cpu, write, words, plan, options, shards, many)
     lines, empty = trace.highest - trace.lowest + 2, trace.highest + 1
     geometry, row_bytes = _coherent_geometry(plan, shards, cpu_bits, options.vector)
     common_lanes = geometry[:, coherent.LANES].tolist() == [8, 8, 16]
     powers = (geometry[:, coherent.KEYS] >= 0).all() and geometry[:, coherent.PRESENT].all()
     usual = 1 if common_lanes and powers else None
 
-    def one(shard: int) -> NDArray[np.int64]:
+    def one(shard: int) -> tuple[NDArray[np.int64], list[FalselyShared]]:
         out = np.zeros(coherent.COUNTERS, np.int64)
         states = np.zeros(lines, np.uint16)
+        index = np.zeros(lines if words is not None else 0, np.uint32)
+        entries = _sharing_entries(index, trace.lowest)
         holders = np.zeros(lines if many else 1, np.uint64)
         rows = np.full(row_bytes // 4 + 32, empty, np.uint32)
         queues = np.empty((2, coherent.queue_words()), np.int64)
@@ -403,11 +410,47 @@ def _coherent(
             out,
             usual,
             group_bits,
+            None if words is None else entries.ctypes.data,
         )
-        return out
+        return out, _falsely_shared(entries, trace.first + shard, shards)
 
-    total = np.sum(_on_threads(one, shards, options.threads), axis=0)
-    return _coherent_counts(plan, len(address), total)
+    parts = _on_threads(one, shards, options.threads)
+    total = np.sum([out for out, _ in parts], axis=0)
+    counts = _coherent_counts(plan, len(address), total)
+    if words is None:
+        return counts
+    misses, false = total[coherent.COHERENCE_MISSES], total[coherent.FALSE_SHARING]
+    most = _most_shared([lines for _, lines in parts])
+    return replace(counts, sharing=Sharing(int(misses), int(false), most))
+
+
+def _sharing_entries(index: NDArray[np.uint32], lowest: int) -> NDArray[np.int64]:
+    """Entries as `sharing.come_back` expects them; index: their table, from line `lowest` on."""
+    entries = np.empty((len(index) + 1, sharing.FIELDS), np.int64)
+    entries[0] = 0
+    entries[0, sharing.LINE] = index.ctypes.data - sharing.INDEX_BYTES * lowest
+    return entries
+
+
+def _falsely_shared(entries: NDArray[np.int64], first: int, shards: int) -> list[FalselyShared]:
+    """The lines of a shard with the most false sharing."""
+    used = entries[1 : entries[0, sharing.COUNT] + 1]
+    order = np.lexsort((used[:, sharing.LINE], -used[:, sharing.COUNT]))[:MOST_LINES]
+    return [
+        (
+            first + int(entry[sharing.LINE]) * shards,
+            tuple(cpu for cpu in range(sharing.MAX_CPUS) if entry[sharing.FALSE_CPUS] >> cpu & 1),
+            int(entry[sharing.COUNT]),
+        )
+        for entry in used[order]
+        if entry[sharing.COUNT] > 0
+    ]
+
+
+def _most_shared(parts: Iterable[list[FalselyShared]]) -> tuple[FalselyShared, ...]:
+    """The lines with the most false sharing of those of all shards."""
+    found = [line for part in parts for line in part]
+    return tuple(sorted(found, key=lambda line: (-line[2], line[0]))[:MOST_LINES])
 
 
 def _shards(plan: Plan, options: Options) -> int:
@@ -426,6 +469,7 @@ def _scattered(
     address: NDArray[np.uint64],
     cpu: NDArray[np.uint16] | None,
     write: NDArray[np.uint8] | None,
+    words: NDArray[np.uint8] | None,
     plan: Plan,
     options: Options,
     shards: int,
@@ -438,14 +482,16 @@ def _scattered(
     """
     shard_bits, cpu_bits = shards.bit_length() - 1, (plan.cpus - 1).bit_length()
     entry_bytes = coherent.STATE_BYTES + coherent.HOLDERS_BYTES * many
+    entry_bytes += sharing.INDEX_BYTES * (words is not None)
     most = 30 - max(cpu_bits, 1) + shard_bits
     window = min(most, (8 * MAX_DIRECTORY_WORDS // entry_bytes).bit_length() - 1)
     first = _window(address, LINE_BITS, window, math.lcm(*(level.sets for level in plan.levels)))
-    room_bytes = partition.room_bytes(min(options.piece, len(address)), shards)
+    room_bytes = partition.room_bytes(min(options.piece, len(address)), shards, words is not None)
     pieces = max(1, -(-len(address) // options.piece))
     memory = reserve(room_bytes * pieces)
     cpu = np.zeros(0, np.uint16) if cpu is None else _plain(cpu)
     write = np.zeros(0, np.uint8) if write is None else _plain(write)
+    touched = np.zeros(0, np.uint8) if words is None else _plain(words)
 
     def fill(piece: int) -> tuple[int, int]:
         start = piece * options.piece
@@ -453,6 +499,7 @@ def _scattered(
             _plain(address),
             cpu,
             write,
+            touched,
             start,
             min(start + options.piece, len(address)),
             first,
@@ -464,6 +511,8 @@ def _scattered(
 
     ends = _on_threads(fill, pieces, options.threads)
     if min(high for _, high in ends) < 0:
+        if words is not None:  # lines must keep their addresses
+            raise _OutsideWindowError
         address, first, _, _ = _numbered(address, plan, options, entry_bytes)
         window = most
         ends = _on_threads(fill, pieces, options.threads)
@@ -471,7 +520,7 @@ def _scattered(
     if min(high for _, high in ends) < 0:
         raise _OutsideWindowError
     lowest = min(int(low) for low, _ in ends)
-    return _Scattered(memory, pieces, room_bytes, min(lowest, highest), highest)
+    return _Scattered(first, memory, pieces, room_bytes, min(lowest, highest), highest)
 
 
 def _window(address: NDArray[np.uint64], bits: int, window_bits: int, multiple: int) -> int:
@@ -598,8 +647,8 @@ def _line_range(address: NDArray[np.uint64], threads: int) -> tuple[int, int]:
     return min(int(low) for low, _ in ends), max(int(high) for _, high in ends)
 
 
-def _general_shards(shards: _Shards, plan: Plan, options: Options, sharing: bool) -> Counts:
-    """Replay the shards with `replay_general`; sharing: count false sharing."""
+def _general_shards(shards: _Shards, plan: Plan, options: Options, false_sharing: bool) -> Counts:
+    """Replay the shards with `replay_general`."""
     words = _words(plan.cpus)
     size = shards.directory_words(plan.cpus)
     if plan.cpus == 1 or size > MAX_DIRECTORY_WORDS:
@@ -610,7 +659,7 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, sharing: bool
     local = threading.local()
     lines = shards.highest - shards.lowest + 1
 
-    def one(shard: int) -> list[tuple[int, tuple[int, ...], int]]:
+    def one(shard: int) -> list[FalselyShared]:
         if not hasattr(local, "tags"):
             levels = [_divided(level, shards.number) for level in plan.levels]
             instances = [-(-plan.cpus // level.cpus_per_instance) for level in levels]
@@ -633,7 +682,7 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, sharing: bool
         local.tags[:] = EMPTY
         local.directory[:] = 0
         fields = np.zeros(general.SHARING_FIELDS, np.int64)
-        if sharing:
+        if false_sharing:
             stamps = reserve(4 * general.WORDS * lines, huge=False)
             lost, false = (reserve(4 * plan.cpus * lines, huge=False) for _ in range(2))
             of_line = reserve(4 * lines, huge=False)
@@ -653,9 +702,9 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, sharing: bool
             local.victims.ctypes.data,
             counts[shard].ctypes.data,
             totals[shard].ctypes.data,
-            fields.ctypes.data if sharing else 0,
+            fields.ctypes.data if false_sharing else 0,
         )
-        if not sharing or totals[shard, general.FALSE_SHARING] == 0:
+        if not false_sharing or totals[shard, general.FALSE_SHARING] == 0:
             return []
         by_cpu = false.view(np.uint32)[: plan.cpus * lines].reshape(lines, plan.cpus)
         by_line = of_line.view(np.uint32)[:lines].astype(np.int64)
@@ -671,8 +720,6 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, sharing: bool
         ]
 
     parts = _on_threads(one, shards.number, options.threads)
-    found = [line for part in parts for line in part]
-    found.sort(key=lambda line: (-line[2], line[0]))
     total = totals.sum(axis=0)
     return Counts(
         counts.sum(axis=0),
@@ -682,9 +729,9 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, sharing: bool
         Sharing(
             int(total[general.COHERENCE_MISSES]),
             int(total[general.FALSE_SHARING]),
-            tuple(found[:MOST_LINES]),
+            _most_shared(parts),
         )
-        if sharing
+        if false_sharing
         else None,
     )
 
@@ -744,8 +791,6 @@ def _row_offsets(
 
 def _divided(level: Level, shards: int) -> Any:
     """A level as one shard sees it."""
-    from dataclasses import replace
-
     return replace(level, sets=level.sets // shards)
 
 

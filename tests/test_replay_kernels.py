@@ -183,7 +183,7 @@ def test_a_failing_thread_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> No
     from cgsim.core import replay_partition
 
     def scatter(*arguments: Any) -> None:
-        if arguments[3] > 0:
+        if arguments[4] > 0:
             raise MemoryError("second piece")
 
     monkeypatch.setattr(replay_partition, "scatter_near", scatter)
@@ -202,13 +202,19 @@ def test_choice_of_kernel() -> None:
     assert choose_kernel(Plan(three, 8, "nine", False), writes=True) == "coherent"
     assert choose_kernel(Plan(three, 16, "nine", False), writes=True) == "general"
     assert choose_kernel(Plan(three, 8, "inclusive", False), writes=True) == "general"
+    for cpus, kernel in ((8, "coherent"), (64, "coherent"), (65, "general")):
+        levels = (*three[:2], replace(three[2], cpus_per_instance=cpus))
+        plan = Plan(levels, cpus, "nine", False)
+        assert choose_kernel(plan, writes=True) == "coherent"
+        assert choose_kernel(plan, writes=True, false_sharing=True) == kernel
 
 
 @settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_false_sharing(data: st.DataObject) -> None:
-    """Misses on lost lines and the falsely shared ones among them, by line and CPU."""
-    plan = data.draw(plans())
+    """Misses on lost lines and the falsely shared ones among them, by line and CPU; what else is
+    counted stays as it is."""
+    plan = data.draw(plans(plain=data.draw(st.booleans())))
     address, cpu, write = data.draw(traces(plan.cpus))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     two = rng.integers(0, data.draw(st.sampled_from([2, 8])), (2, len(address)))
@@ -221,9 +227,14 @@ def test_false_sharing(data: st.DataObject) -> None:
         bits = [word for word in range(8) if touched >> word & 1]
         reference.access(c, a // 64, bool(w), bits)
     options = Options(
-        threads=data.draw(st.sampled_from([1, 2])), shards=data.draw(st.sampled_from([1, 8, None]))
+        threads=data.draw(st.sampled_from([1, 2])),
+        vector=data.draw(st.booleans()),
+        shards=data.draw(st.sampled_from([1, 8, None])),
+        piece=data.draw(st.sampled_from([17, 1 << 20])),
     )
-    sharing = run(address, cpu, write, plan, options, words).sharing
+    counts = run(address, cpu, write, plan, options, words)
+    assert kernel_counts(counts) == expected(plan, (address, cpu, write))
+    sharing = counts.sharing
     assert sharing is not None
     assert sharing.coherence_misses == reference.sharing["coherence_misses"]
     assert sharing.false_sharing == reference.sharing["false_sharing"]

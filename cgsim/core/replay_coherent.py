@@ -27,6 +27,7 @@ from cgsim.core.lru_row import holds, remove_clean, remove_others, touch
 from cgsim.core.lru_vector import lowest_bit, prefetch
 from cgsim.core.raw import peek_i64, peek_u16, peek_u32, poke_i64, poke_u16
 from cgsim.core.replay_partition import BLOCK_ACCESSES, BLOCK_BYTES
+from cgsim.core.replay_sharing import come_back, take
 
 SETS, KEYS, LAST, LANES, STRIDE, PRESENT, ROWS, COLUMNS = range(8)
 """Columns of the geometry: SETS of a shard; KEYS, the mask of a row's number in the bits of an
@@ -47,8 +48,10 @@ one."""
     WRITEBACKS,
     DOWNGRADES,
     UPGRADES,
+    COHERENCE_MISSES,
+    FALSE_SHARING,
     COUNTERS,
-) = range(12)
+) = range(14)
 
 MAX_LINE = (1 << 30) - 2
 
@@ -66,7 +69,9 @@ HOLDERS_BYTES = 8
 
 # A record of the first queue is an int64: an access as `replay_partition.scatter_near` writes it,
 # from bit 32 on the line that it pushed out of level 1, and the flags below. With many CPUs a write
-# is followed by the groups of CPUs that may have copies.
+# is followed by the groups of CPUs that may have copies. Where false sharing is counted, a record
+# takes 32 bytes: the access, the words touched, the CPUs that may have copies, and those whose
+# copies in level 1 were removed; the latter two of a write only.
 HIT = 1 << 62  # it writes, and has hit in level 1
 REMOVED = -1 << 63  # it writes, and has removed copies in level 1
 # A record of the second queue is an int64: a line, from bit 32 on the line that it pushed out of
@@ -81,7 +86,8 @@ WRITE = 0x80000000
 
 def queue_words():
     """The int64 that one of the two queues of `replay_coherent` takes."""
-    return 2 * BLOCK_ACCESSES + 2  # a write and its groups, or a miss and a dirty line
+    # A write and its groups, or a miss and a dirty line; with words, half as many accesses.
+    return 2 * BLOCK_ACCESSES + 2
 
 
 @njit(error_model="numpy")
@@ -103,6 +109,7 @@ def replay_coherent(
     out,
     usual,
     group_bits,
+    sharing,
 ):
     """Run the accesses of one shard through empty caches, and flush them at the end.
 
@@ -124,6 +131,8 @@ def replay_coherent(
     usual      : int64 or None  not None: the lanes are 8, 8 and 16, all sets powers of two, all
                               levels present; these are constants then
     group_bits : int64 or None  not None: there are many CPUs, in groups of 2**group_bits
+    sharing    : int64 or None  not None: count false sharing, see `replay_sharing.come_back`;
+                              accesses come with words, and group_bits is 0
     """
     table = states - STATE_BYTES * lowest
     holders -= HOLDERS_BYTES * lowest
@@ -138,11 +147,11 @@ def replay_coherent(
                 stop, block = block_end, peek_i64(start - 8)
             asked = _first_level(
                 start, stop, cpus, cpu_bits, empty, table, holders, rows, geometry, queue, out,
-                usual, group_bits,
+                usual, group_bits, sharing,
             )  # fmt: skip
             asked = _second_level(
                 queue, asked, cpus, cpu_bits, empty, table, rows, geometry, below, out, usual,
-                group_bits,
+                group_bits, sharing,
             )  # fmt: skip
             _shared_level(below, asked, empty, table, rows, geometry, out, usual)
     _flush(cpus, cpu_bits, table, rows, geometry, out)
@@ -163,6 +172,7 @@ def _first_level(
     out,
     usual,
     group_bits,
+    sharing,
 ):
     """Run the accesses at addresses start..stop through level 1; returns the end of `queue`."""
     sets, keys, last = geometry[0, SETS], geometry[0, KEYS], geometry[0, LAST]
@@ -173,8 +183,11 @@ def _first_level(
     cpu_mask = (1 << cpu_bits) - 1
     hits_of_writes = invalidated = extra = 0
     groups = 0
+    access_bytes, record_bytes = 4, 8
+    if sharing is not None:
+        access_bytes, record_bytes = 8, 32
     end = queue
-    for place in range(start, stop, 4):
+    for place in range(start, stop, access_bytes):
         access = peek_u32(place)
         line = (access & ACCESS) >> cpu_bits
         prefetch(table + STATE_BYTES * line)
@@ -187,17 +200,24 @@ def _first_level(
             groups_of = holders + HOLDERS_BYTES * line
             groups = peek_i64(groups_of)
             poke_i64(groups_of, group if access >= WRITE else groups | group)
+        if sharing is not None:
+            poke_i64(end + 8, peek_u32(place + 4))
         if access >= WRITE:
             first = row - (access & cpu_mask) * stride
-            removed = _remove_copies(
-                lanes, first, cpus, row, stride, line, last, empty, groups, group_bits
-            )
+            if sharing is not None:
+                taken, removed = _take_copies(lanes, first, row, stride, line, last, empty, groups)
+                poke_i64(end + 16, groups)
+                poke_i64(end + 24, taken)
+            else:
+                removed = _remove_copies(
+                    lanes, first, cpus, row, stride, line, last, empty, groups, group_bits
+                )
             victim = peek_u32(row + 4 * last)
             hit = touch(lanes, row, line, last)
             record = access | (HIT | empty << 32 if hit != 0 else victim << 32)
             poke_i64(end, record | REMOVED if removed != 0 else record)
-            end += 8
-            if group_bits is not None:
+            end += record_bytes
+            if group_bits is not None and sharing is None:
                 poke_i64(end, groups)
                 end += 8
                 extra += 1
@@ -205,8 +225,8 @@ def _first_level(
             hits_of_writes += hit
         else:
             poke_i64(end, access | peek_u32(row + 4 * last) << 32)
-            end += 8 - 8 * touch(lanes, row, line, last)
-    out[MISSES_1] += (end - queue) // 8 - extra - hits_of_writes
+            end += record_bytes * (1 - touch(lanes, row, line, last))
+    out[MISSES_1] += (end - queue) // record_bytes - extra - hits_of_writes
     out[INVALIDATED_1] += invalidated
     return end
 
@@ -235,9 +255,37 @@ def _remove_copies(lanes, first, cpus, row, stride, line, last, empty, groups, g
     return removed
 
 
+@njit(error_model="numpy", forceinline=True)
+def _take_copies(lanes, first, row, stride, line, last, empty, holders):
+    """As `_remove_copies`, from the rows of the CPUs of a bit mask; returns those that held the
+    line, as a bit mask, and how many they are."""
+    taken, removed = 0, 0
+    left = np.uint64(np.int64(holders))
+    while left != 0:
+        other = lowest_bit(left)
+        left &= left - np.uint64(1)
+        if first + other * stride != row:
+            held = remove_clean(lanes, first + other * stride, line, last, empty)
+            taken |= held << other
+            removed += held
+    return taken, removed
+
+
 @njit(error_model="numpy")
 def _second_level(
-    queue, queue_end, cpus, cpu_bits, empty, table, rows, geometry, below, out, usual, group_bits
+    queue,
+    queue_end,
+    cpus,
+    cpu_bits,
+    empty,
+    table,
+    rows,
+    geometry,
+    below,
+    out,
+    usual,
+    group_bits,
+    sharing,
 ):
     """Run the records queue..queue_end through level 2, or past it if there is none.
 
@@ -250,7 +298,7 @@ def _second_level(
         lanes, stride, present = 8, 32, 1
     cpu_mask = (1 << cpu_bits) - 1
     invalidated = hits_of_writes = upgrades = downgrades = victims_1 = victims_2 = apart = 0
-    groups = 0
+    groups = words = taken = came_back = shared_falsely = 0
     end = below
     place = queue
     while place < queue_end:
@@ -268,18 +316,30 @@ def _second_level(
         state = peek_u16(state_of)
         other = 1 if (state ^ owner) >> OWNER_BIT != 0 else 0
         cleaned = 0
+        if sharing is not None:
+            words, groups, taken = peek_i64(place), peek_i64(place + 8), peek_i64(place + 16)
+            place += 24
+            came = come_back(sharing, line, cpu, words)
+            came_back += (came + 1) >> 1
+            shared_falsely += came >> 1
         if record & WRITE != 0:
             removed = record & REMOVED
-            if group_bits is not None:
+            if group_bits is not None and sharing is None:
                 groups = peek_i64(place)
                 place += 8
             if present != 0:
                 first = row - cpu * stride
-                gone = _remove_copies(
-                    lanes, first, cpus, row, stride, line, last, empty, groups, group_bits
-                )
+                if sharing is not None:
+                    more, gone = _take_copies(lanes, first, row, stride, line, last, empty, groups)
+                    taken |= more
+                else:
+                    gone = _remove_copies(
+                        lanes, first, cpus, row, stride, line, last, empty, groups, group_bits
+                    )
                 invalidated += gone
                 removed |= gone
+            if sharing is not None:
+                take(sharing, line, taken, words)
             if other != 0:
                 state &= ~PRIVATE
             poke_u16(state_of, state | owner | DIRTY_1)
@@ -331,6 +391,8 @@ def _second_level(
     out[DIRTY_VICTIMS_2] += victims_2
     out[DOWNGRADES] += downgrades
     out[UPGRADES] += upgrades
+    out[COHERENCE_MISSES] += came_back
+    out[FALSE_SHARING] += shared_falsely
     return end
 
 

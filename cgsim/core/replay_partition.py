@@ -89,15 +89,19 @@ def line_range(address):
 
 
 @njit(error_model="numpy")
-def scatter_near(address, cpu, write, start, stop, first, window_bits, shard_bits, cpu_bits, room):
+def scatter_near(
+    address, cpu, write, words, start, stop, first, window_bits, shard_bits, cpu_bits, room
+):
     """Write each access of start:stop to its shard, the lowest bits of its line, in order.
 
     It becomes a uint32: `cpu_bits` bits of the CPU, the other bits of the line, and in bit 31
-    whether it writes. A shard's accesses fill blocks of BLOCK_BYTES; the first 8 bytes of a full
-    one that others follow are the next one's address. So little memory is touched, and densely.
+    whether it writes; if words are given, they follow as another one. A shard's accesses fill
+    blocks of BLOCK_BYTES; the first 8 bytes of a full one that others follow are the next one's
+    address. So little memory is touched, and densely.
 
     address    : uint64[n]    byte addresses
     cpu, write : uint16[n], uint8[n], or empty: CPU 0, reads
+    words      : uint8[n], or empty
     first      : int64        the line numbered 0
     room       : int64        address of `room_bytes`, a multiple of BLOCK_BYTES; overwritten:
                               int64[shards], where each shard's accesses end, and from the next
@@ -125,7 +129,7 @@ def scatter_near(address, cpu, write, start, stop, first, window_bits, shard_bit
         if write.size != 0:
             _add_writes(write[begin:end], accesses)
         following = address.ctypes.data + 8 * end, cpu.ctypes.data + 2 * end
-        free = _append(accesses[: end - begin], places, room, free, following)
+        free = _append(accesses[: end - begin], words[begin:end], places, room, free, following)
     return lowest, highest
 
 
@@ -161,13 +165,14 @@ def _add_writes(write, accesses):
 
 
 @njit(error_model="numpy")
-def _append(accesses, places, room, free, following):
+def _append(accesses, words, places, room, free, following):
     """Write accesses behind those of their shards; returns where the next free block lies.
 
     following : (int64, int64)  addresses of the uint64 and of the uint16 that are read next
 
     The host does not foresee where a shard goes on, and forgets where the trace does.
     """
+    access_bytes = 8 if words.size != 0 else 4
     for i in range(accesses.size):
         prefetch_to_read(following[0] + 8 * i)
         prefetch_to_read(following[1] + 2 * i)
@@ -178,14 +183,17 @@ def _append(accesses, places, room, free, following):
             to = free + 8
             free += BLOCK_BYTES
         prefetch(to + 64)
-        poke_i64(place, to + 4)
+        poke_i64(place, to + access_bytes)
         poke_u32(to, np.int64(accesses[i]))
+        if words.size != 0:
+            poke_u32(to + 4, np.int64(words[i]))
     return free
 
 
-def room_bytes(accesses, shards):
-    """The memory that `scatter_near` may need."""
-    return BLOCK_BYTES * (1 + shards + -(-accesses // BLOCK_ACCESSES))
+def room_bytes(accesses, shards, words):
+    """The memory that `scatter_near` may need, with words or without."""
+    in_block = BLOCK_ACCESSES // 2 if words else BLOCK_ACCESSES
+    return BLOCK_BYTES * (1 + shards + -(-accesses // in_block))
 
 
 @njit(error_model="numpy")
