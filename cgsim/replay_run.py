@@ -489,8 +489,8 @@ def _scattered(
     room_bytes = partition.room_bytes(min(options.piece, len(address)), shards, words is not None)
     pieces = max(1, -(-len(address) // options.piece))
     memory = reserve(room_bytes * pieces)
-    cpu = np.zeros(0, np.uint16) if cpu is None else _plain(cpu)
-    write = np.zeros(0, np.uint8) if write is None else _plain(write)
+    cpu = np.zeros(len(address), np.uint16) if cpu is None else _plain(cpu)
+    write = np.zeros(len(address), np.uint8) if write is None else _plain(write)
     touched = np.zeros(0, np.uint8) if words is None else _plain(words)
 
     def fill(piece: int) -> tuple[int, int]:

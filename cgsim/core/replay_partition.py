@@ -100,7 +100,7 @@ def scatter_near(
     address. So little memory is touched, and densely.
 
     address    : uint64[n]    byte addresses
-    cpu, write : uint16[n], uint8[n], or empty: CPU 0, reads
+    cpu, write : uint16[n], uint8[n]
     words      : uint8[n], or empty
     first      : int64        the line numbered 0
     room       : int64        address of `room_bytes`, a multiple of BLOCK_BYTES; overwritten:
@@ -119,23 +119,27 @@ def scatter_near(
     for begin in range(start, stop, BATCH):
         end = min(begin + BATCH, stop)
         low, high = _divide(
-            address[begin:end], first, window_bits, shard_bits, cpu_bits, accesses, places
+            address[begin:end],
+            cpu[begin:end],
+            write[begin:end],
+            first,
+            window_bits,
+            shard_bits,
+            cpu_bits,
+            accesses,
+            places,
         )
         if high < 0:
             return 0, -1
         lowest, highest = min(lowest, low), max(highest, high)
-        if cpu.size != 0:
-            _add_cpus(cpu[begin:end], accesses)
-        if write.size != 0:
-            _add_writes(write[begin:end], accesses)
         following = address.ctypes.data + 8 * end, cpu.ctypes.data + 2 * end
         free = _append(accesses[: end - begin], words[begin:end], places, room, free, following)
     return lowest, highest
 
 
 @njit(error_model="numpy")
-def _divide(address, first, window_bits, shard_bits, cpu_bits, accesses, places):
-    """The accesses of `scatter_near` without CPUs and writes, and where their shards' ends stand.
+def _divide(address, cpu, write, first, window_bits, shard_bits, cpu_bits, accesses, places):
+    """The accesses of `scatter_near`, and where the ends of their shards stand.
 
     Returns the least and the greatest line of a shard; the greatest is -1 if one is outside.
     """
@@ -147,21 +151,10 @@ def _divide(address, first, window_bits, shard_bits, cpu_bits, accesses, places)
         outside |= line >> window_bits
         lowest = min(lowest, near)
         highest = max(highest, near)
-        accesses[i] = np.uint32(near << cpu_bits & 0xFFFFFFFF)
+        access = near << cpu_bits | np.int64(cpu[i]) | np.int64(write[i] != 0) << 31
+        accesses[i] = np.uint32(access & 0xFFFFFFFF)
         places[i] = np.uint16(8 * (line & low_bits))
     return lowest, highest if outside == 0 else -1
-
-
-@njit(error_model="numpy")
-def _add_cpus(cpu, accesses):
-    for i in range(cpu.size):
-        accesses[i] |= np.uint32(cpu[i])
-
-
-@njit(error_model="numpy")
-def _add_writes(write, accesses):
-    for i in range(write.size):
-        accesses[i] |= np.uint32(1 if write[i] != 0 else 0) << np.uint32(31)
 
 
 @njit(error_model="numpy")
