@@ -172,7 +172,7 @@ def run_reads(
     misses = _reads_in_window(address, first, levels, bits, options)
     if misses is None:
         try:
-            near = _compacted(address, multiple << (bits - LINE_BITS))
+            near, _, _ = _compacted(address, multiple << (bits - LINE_BITS))
             misses = _reads_in_window(near, 0, levels, bits, options)
         except _OutsideWindowError:
             misses = None
@@ -274,7 +274,7 @@ def _partition(
     if (highest - first) // number > MAX_LINE or size > MAX_DIRECTORY_WORDS:
         if words is not None:
             raise _OutsideWindowError
-        address = _compacted(address, multiple)
+        address, _, _ = _compacted(address, multiple)
         counts, lowest, highest = _count(address, number, options.threads)
         first = 0
         if highest // number > MAX_LINE:
@@ -332,8 +332,33 @@ def _slice(length: int, number: int, of: int) -> tuple[int, int]:
     return length * number // of, length * (number + 1) // of
 
 
-def _compacted(address: NDArray[np.uint64], multiple: int) -> NDArray[np.uint64]:
-    """Addresses of the same sets that lie close together; see `partition.compact_chunks`."""
+@dataclass(frozen=True)
+class _Numbering:
+    """How the lines of a trace are numbered: from `first` on, or in chunks that were brought
+    together.
+
+    chunk : the lines of one    origins : the number of each chunk before; None: none was moved
+    """
+
+    first: int
+    chunk: int = 1
+    origins: NDArray[np.int64] | None = None
+
+    def lines(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The lines of the trace that have these numbers."""
+        if self.origins is None:
+            return self.first + numbers
+        chunks, within = np.divmod(self.first + numbers, self.chunk)
+        return self.origins[chunks] * self.chunk + within
+
+
+def _compacted(
+    address: NDArray[np.uint64], multiple: int
+) -> tuple[NDArray[np.uint64], int, NDArray[np.int64]]:
+    """Addresses of the same sets that lie close together; see `partition.compact_chunks`.
+
+    Also the lines of a chunk, and which chunk each one was.
+    """
     chunk = multiple
     while chunk < MIN_CHUNK_LINES:
         chunk *= 2
@@ -345,18 +370,19 @@ def _compacted(address: NDArray[np.uint64], multiple: int) -> NDArray[np.uint64]
     used = partition.compact_chunks(address, np.uint64(chunk), keys, numbers, out)
     if used < 0 or used * chunk >= 1 << 57:
         raise _OutsideWindowError
-    return out
+    origins = np.empty(used, np.int64)
+    origins[numbers[numbers >= 0]] = keys[numbers >= 0]
+    return out, chunk, origins
 
 
 @dataclass(frozen=True)
 class _Scattered:
     """A trace split into shards, piece by piece, see `partition.scatter_near`.
 
-    first : the line numbered 0
     lowest, highest : lines, as they are numbered within the shards
     """
 
-    first: int
+    numbering: _Numbering
     memory: NDArray[np.int64]
     pieces: int
     room_bytes: int
@@ -372,8 +398,11 @@ def _coherent(
     plan: Plan,
     options: Options,
 ) -> Counts:
-    """Replay with `replay_coherent`, shard by shard; raises _OutsideWindowError if no line numbers
-    fit."""
+    """Replay with `replay_coherent`; raises _OutsideWindowError if no line numbers fit.
+
+    The whole trace is scattered, which takes 4 bytes an access, 8 with words. Then each shard is
+    replayed by the thread that is free, with rows and tables of its own.
+    """
     shards, cpu_bits = _shards(plan, options), (plan.cpus - 1).bit_length()
     many = words is not None or plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
     group_bits = max(0, cpu_bits - (coherent.GROUPS - 1).bit_length()) if many else None
@@ -412,7 +441,9 @@ def _coherent(
             group_bits,
             None if words is None else entries.ctypes.data,
         )
-        return out, _falsely_shared(entries, trace.first + shard, shards)
+        return out, [] if words is None else _falsely_shared(
+            entries, shard, shards, trace.numbering
+        )
 
     parts = _on_threads(one, shards, options.threads)
     total = np.sum([out for out, _ in parts], axis=0)
@@ -432,18 +463,21 @@ def _sharing_entries(index: NDArray[np.uint32], lowest: int) -> NDArray[np.int64
     return entries
 
 
-def _falsely_shared(entries: NDArray[np.int64], first: int, shards: int) -> list[FalselyShared]:
+def _falsely_shared(
+    entries: NDArray[np.int64], shard: int, shards: int, numbering: _Numbering
+) -> list[FalselyShared]:
     """The lines of a shard with the most false sharing."""
     used = entries[1 : entries[0, sharing.COUNT] + 1]
-    order = np.lexsort((used[:, sharing.LINE], -used[:, sharing.COUNT]))[:MOST_LINES]
+    used = used[used[:, sharing.COUNT] > 0]
+    lines = numbering.lines(used[:, sharing.LINE] * shards + shard)
+    order = np.lexsort((lines, -used[:, sharing.COUNT]))[:MOST_LINES]
     return [
         (
-            first + int(entry[sharing.LINE]) * shards,
+            int(line),
             tuple(cpu for cpu in range(sharing.MAX_CPUS) if entry[sharing.FALSE_CPUS] >> cpu & 1),
             int(entry[sharing.COUNT]),
         )
-        for entry in used[order]
-        if entry[sharing.COUNT] > 0
+        for line, entry in zip(lines[order], used[order], strict=True)
     ]
 
 
@@ -485,7 +519,6 @@ def _scattered(
     entry_bytes += sharing.INDEX_BYTES * (words is not None)
     most = 30 - max(cpu_bits, 1) + shard_bits
     window = min(most, (8 * MAX_DIRECTORY_WORDS // entry_bytes).bit_length() - 1)
-    first = _window(address, LINE_BITS, window, math.lcm(*(level.sets for level in plan.levels)))
     room_bytes = partition.room_bytes(min(options.piece, len(address)), shards, words is not None)
     pieces = max(1, -(-len(address) // options.piece))
     memory = reserve(room_bytes * pieces)
@@ -493,34 +526,35 @@ def _scattered(
     write = np.zeros(len(address), np.uint8) if write is None else _plain(write)
     touched = np.zeros(0, np.uint8) if words is None else _plain(words)
 
-    def fill(piece: int) -> tuple[int, int]:
-        start = piece * options.piece
-        return partition.scatter_near(
-            _plain(address),
-            cpu,
-            write,
-            touched,
-            start,
-            min(start + options.piece, len(address)),
-            first,
-            window,
-            shard_bits,
-            cpu_bits,
-            memory.ctypes.data + piece * room_bytes,
-        )
+    def scatter(address: NDArray[np.uint64], first: int, window: int) -> tuple[int, int]:
+        near = _plain(address)
 
-    ends = _on_threads(fill, pieces, options.threads)
-    if min(high for _, high in ends) < 0:
-        if words is not None:  # lines must keep their addresses
-            raise _OutsideWindowError
-        address, first, _, _ = _numbered(address, plan, options, entry_bytes)
-        window = most
-        ends = _on_threads(fill, pieces, options.threads)
-    highest = max(int(high) for _, high in ends)
-    if min(high for _, high in ends) < 0:
-        raise _OutsideWindowError
-    lowest = min(int(low) for low, _ in ends)
-    return _Scattered(first, memory, pieces, room_bytes, min(lowest, highest), highest)
+        def fill(piece: int) -> tuple[int, int]:
+            start = piece * options.piece
+            return partition.scatter_near(
+                near,
+                cpu,
+                write,
+                touched,
+                start,
+                min(start + options.piece, len(near)),
+                first,
+                window,
+                shard_bits,
+                cpu_bits,
+                memory.ctypes.data + piece * room_bytes,
+            )
+
+        low, high = zip(*_on_threads(fill, pieces, options.threads), strict=True)
+        return min(low), -1 if min(high) < 0 else max(high)
+
+    multiple = math.lcm(*(level.sets for level in plan.levels))
+    numbering = _Numbering(_window(address, LINE_BITS, window, multiple))
+    lowest, highest = scatter(address, numbering.first, window)
+    if highest < 0:
+        address, numbering = _numbered(address, plan, options, 1 << most, entry_bytes)
+        lowest, highest = scatter(address, numbering.first, most)
+    return _Scattered(numbering, memory, pieces, room_bytes, min(lowest, highest), highest)
 
 
 def _window(address: NDArray[np.uint64], bits: int, window_bits: int, multiple: int) -> int:
@@ -587,7 +621,7 @@ def _traffic(
     options: Options,
 ) -> Counts:
     """Replay with `replay_traffic`; raises _OutsideWindowError if no line numbers fit."""
-    address, first, _, _ = _numbered(address, plan, options, 0)
+    address, numbering = _numbered(address, plan, options, MAX_LINE, 0)
     write = np.zeros(len(address), np.uint8) if write is None else write
     rows, starts, widths = _rows(plan.levels, [1] * len(plan.levels), options.vector)
     rows[:] = EMPTY
@@ -604,7 +638,7 @@ def _traffic(
         address.ctypes.data,
         write.ctypes.data,
         len(address),
-        first,
+        numbering.first,
         geometry,
         queues[0].ctypes.data,
         queues[1].ctypes.data,
@@ -619,23 +653,23 @@ def _traffic(
 
 
 def _numbered(
-    address: NDArray[np.uint64], plan: Plan, options: Options, entry_bytes: int
-) -> tuple[NDArray[np.uint64], int, int, int]:
-    """Addresses and the line to be numbered 0; then the lowest and the highest number.
+    address: NDArray[np.uint64], plan: Plan, options: Options, most: int, entry_bytes: int
+) -> tuple[NDArray[np.uint64], _Numbering]:
+    """Addresses whose lines have numbers below `most`; they are brought together if need be.
 
-    entry_bytes : of the directory, for each line; far addresses are brought together if it would
-                  not fit, or numbers would not. Raises _OutsideWindowError if that does not help.
+    entry_bytes : of the directory, for each line; it has to fit, too. Raises _OutsideWindowError
     """
     multiple = math.lcm(*(level.sets for level in plan.levels))
-    for near in (False, True):
-        if near:
-            address = _compacted(address, multiple)
-        lowest, highest = _line_range(address, options.threads)
+    lowest, highest = _line_range(address, options.threads)
+    if (highest - lowest + 1) * entry_bytes <= 8 * MAX_DIRECTORY_WORDS:
         first = lowest // multiple * multiple
-        fits = (highest - lowest + 1) * entry_bytes <= 8 * MAX_DIRECTORY_WORDS
-        if highest - first < MAX_LINE and fits:
-            return address, first, lowest - first, highest - first
-    raise _OutsideWindowError
+        if highest - first < most:
+            return address, _Numbering(first)
+    address, chunk, origins = _compacted(address, multiple)
+    _, highest = _line_range(address, options.threads)
+    if highest >= most or (highest + 1) * entry_bytes > 8 * MAX_DIRECTORY_WORDS:
+        raise _OutsideWindowError
+    return address, _Numbering(0, chunk, origins)
 
 
 def _line_range(address: NDArray[np.uint64], threads: int) -> tuple[int, int]:
