@@ -102,11 +102,14 @@ def _rows(name: str, length: int, repeats: int) -> list[Row]:
         "traffic", ops=writes
     )
     for cpus in (2, 8, 64):
-        for threads in (1, 2):
-            told = "1 thread" if threads == 1 else f"{threads} threads"
+        for threads, told in ((1, "1 thread"), (2, "2 threads")):
             tasks[f"cgsim, coherent, {cpus} CPUs, {told}"] = cgsim(
                 f"{cpus} CPUs", ops=writes, cpu=cpus_of(length, cpus), threads=threads
             )
+    for threads, told in ((1, "1 thread"), (2, "2 threads")):
+        tasks[f"cgsim, coherent, 8 CPUs with false sharing, {told}"] = cgsim(
+            "8 CPUs", ops=writes, cpu=cpus_of(length, 8), threads=threads, false_sharing=True
+        )
     notes = {}
     if importlib.util.find_spec("cachesim") is not None:
         addresses = trace.tolist()
