@@ -495,8 +495,8 @@ def _shards(plan: Plan, options: Options) -> int:
     """
     common = math.gcd(*(level.sets for level in plan.levels))
     rows = plan.levels[0].sets * plan.cpus
-    wanted = min(MAX_SHARDS, max(rows // ROWS_AT_ONCE, 8 * options.threads))
-    return min(common & -common, options.shards or 1 << wanted.bit_length() - 1)
+    wanted = options.shards or max(rows // ROWS_AT_ONCE, 8 * options.threads)
+    return min(common & -common, 1 << min(wanted, MAX_SHARDS).bit_length() - 1)
 
 
 def _scattered(
