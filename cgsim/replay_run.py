@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LINE_BITS = 6
 MAX_SHARDS = 64
 ROWS_AT_ONCE = 8
+SHARD_ACCESSES = 1 << 12  # with fewer, it takes longer to set a shard up than it saves
 SMALL_TRACE = 1 << 16  # below it, setting up many shards costs more than they save
 MAX_LINE = EMPTY - 1
 MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
@@ -403,7 +404,7 @@ def _coherent(
     The whole trace is scattered, which takes 4 bytes an access, 8 with words. Then each shard is
     replayed by the thread that is free, with rows and tables of its own.
     """
-    shards, cpu_bits = _shards(plan, options), (plan.cpus - 1).bit_length()
+    shards, cpu_bits = _shards(len(address), plan, options), (plan.cpus - 1).bit_length()
     many = words is not None or plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
     group_bits = max(0, cpu_bits - (coherent.GROUPS - 1).bit_length()) if many else None
     trace = _scattered(address, cpu, write, words, plan, options, shards, many)
@@ -487,7 +488,7 @@ def _most_shared(parts: Iterable[list[FalselyShared]]) -> tuple[FalselyShared, .
     return tuple(sorted(found, key=lambda line: (-line[2], line[0]))[:MOST_LINES])
 
 
-def _shards(plan: Plan, options: Options) -> int:
+def _shards(accesses: int, plan: Plan, options: Options) -> int:
     """Into how many shards `replay_coherent` takes a trace: a power of two that divides all sets.
 
     The more, the smaller each one's tables; but one access to a row waits for the one before, so a
@@ -495,7 +496,8 @@ def _shards(plan: Plan, options: Options) -> int:
     """
     common = math.gcd(*(level.sets for level in plan.levels))
     rows = plan.levels[0].sets * plan.cpus
-    wanted = options.shards or max(rows // ROWS_AT_ONCE, 8 * options.threads)
+    wanted = max(rows // ROWS_AT_ONCE, 8 * options.threads)
+    wanted = options.shards or max(min(wanted, accesses // SHARD_ACCESSES), 1)
     return min(common & -common, 1 << min(wanted, MAX_SHARDS).bit_length() - 1)
 
 
