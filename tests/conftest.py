@@ -27,7 +27,13 @@ settings.register_profile(
 settings.load_profile("cgsim")
 
 # Tests that need the compiler's products, which `make boundscheck` repeats with bounds checked.
-_ENGINE_PACKAGES = ("cgsim.core", "cgsim.designs", "cgsim.percpu", "cgsim.workloads")
+_ENGINE_PACKAGES = (
+    "cgsim.core",
+    "cgsim.designs",
+    "cgsim.percpu",
+    "cgsim.replay",
+    "cgsim.workloads",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
