@@ -272,7 +272,9 @@ def _link_slab(mem, heap, record, slab):
     stream = get(heap, SLABS)
     add(heap, SLABS, 1)
     add(record, CACHE_SLABS, 1)
-    order = np.arange(objects)
+    order = np.empty(objects, dtype=np.int64)
+    for i in range(objects):
+        order[i] = i
     for i in range(objects - 1, 0, -1):
         j = random_below(get(heap, SEED), stream, i, i + 1)
         order[i], order[j] = order[j], order[i]

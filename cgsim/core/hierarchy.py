@@ -21,8 +21,6 @@ the owner, and the data's way back, of the length of both). This tenure is why a
 serves several operations per transfer.
 """
 
-import math
-
 from cgsim.core.blocks import (
     C_CORE,
     C_DRAIN,
@@ -109,7 +107,8 @@ from cgsim.core.recency import (
     remove,
     to_front,
 )
-from cgsim.core.rng import random_unit
+from cgsim.core.retention import DRAW_BITS, is_left
+from cgsim.core.rng import random_bits
 
 LINE_SHIFT = 6
 PAGE_4K, PAGE_2M, PAGE_1G = range(3)
@@ -151,7 +150,7 @@ def _touch_page(level, number, name):
     return False
 
 
-@internal
+@inlined
 def translate(cpu, address):
     """Extra ticks that the address' translation takes; 0 for a hit in the first level."""
     if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE) or fixed(cpu, C_TLB_1) == 0:
@@ -405,7 +404,7 @@ def _back_invalidate(cpu, line):
     return dirty
 
 
-@internal
+@inlined
 def _enter(cpu, line):
     """Note that a line enters the last level, or is used there."""
     entered = fixed(fixed(cpu, C_SYSTEM), S_ENTERED)
@@ -415,16 +414,12 @@ def _enter(cpu, line):
 
 @internal
 def _replaced(cpu, line):
-    """Whether strangers have replaced a line of the last level since it entered.
-
-    What is left after a time t: 2 ** -(t / half) ** 1.5 (l3_retention of zen5_vm_measured.json:
-    98 % after 1.2 ms, 80 % after 3, half after 6, a quarter after 10).
-    """
+    """Whether strangers have replaced a line of the last level since it entered."""
     system = fixed(cpu, C_SYSTEM)
     entered = get(fixed(system, S_ENTERED), line)
-    halves = max(get(cpu, C_RETIRE) - entered, 0) / fixed(system, S_RETENTION)
-    left = 2.0 ** -(halves * math.sqrt(halves))
-    return random_unit(line, entered, 0) >= left
+    age = max(get(cpu, C_RETIRE) - entered, 0)
+    draw = random_bits(line, entered, 0) >> 63 - DRAW_BITS
+    return not is_left(age, fixed(system, S_RETENTION), draw)
 
 
 @internal
@@ -442,7 +437,7 @@ def _fill_last(cpu, level, entry):
         add(fixed(cpu, C_SYSTEM), S_WRITEBACKS, 1)
 
 
-@internal
+@inlined
 def _write_back(cpu, level, victim):
     """A line fell out of private level `level - 1`: what of it reaches `level` and below."""
     last = fixed(fixed(cpu, C_SYSTEM), S_LEVELS) - 1
@@ -471,7 +466,7 @@ def _write_back(cpu, level, victim):
         level += 1
 
 
-@internal
+@inlined
 def _fill(cpu, upto, entry):
     """Put a line into levels `upto` .. 0 (L1 last), with what falls out of each."""
     private = fixed(fixed(cpu, C_SYSTEM), S_PRIVATE)
@@ -590,7 +585,7 @@ def _from_last(cpu, line, coherent):
     return True, 0
 
 
-@internal
+@inlined
 def _served(cpu, line, level, dispatch, start):
     """Ticks from `start` until a level, or memory below the last one, has delivered a line."""
     system = fixed(cpu, C_SYSTEM)

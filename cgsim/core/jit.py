@@ -24,11 +24,13 @@ from cgsim._numba_cache import cache_directory, prune
 JIT_DISABLED = bool(config.DISABLE_JIT)
 """True where NUMBA_DISABLE_JIT=1 makes every kernel plain Python (to measure coverage)."""
 
+DIRECTORY = cache_directory(numba.__version__)
+"""Where compiled code is kept."""
+
 if not JIT_DISABLED:
-    _directory = cache_directory(numba.__version__)
-    config.CACHE_DIR = str(_directory)
-    if not _directory.exists():
-        prune(_directory)
+    config.CACHE_DIR = str(DIRECTORY)
+    if not DIRECTORY.exists():
+        prune(DIRECTORY)
 
 
 class _WithoutCollector(event.Listener):
@@ -175,7 +177,10 @@ def internal(function):
 
 
 def inlined(function):
-    """A part that LLVM takes into each caller (numba's own inlining takes far longer)."""
+    """A part that LLVM takes into each caller (numba's own inlining takes far longer).
+
+    So are all parts on the engine's usual ways, whatever their size: LLVM would call large ones.
+    """
     return _cache_on_disk(_part(function, nogil=True, forceinline=True))
 
 
@@ -229,22 +234,21 @@ def compile_for(dispatcher, *arguments):
         dispatcher.compile(tuple(numba.typeof(argument) for argument in arguments))
 
 
-def compile_aside(dispatcher, function):
-    """Call a function of `cgsim.core` in another process, unless `dispatcher` is in the cache.
+def is_cached(dispatcher):
+    """Whether some compiled code of a function is on disk."""
+    name = f"{dispatcher.__module__.rpartition('.')[2]}.{dispatcher.__qualname__}"
+    return any(DIRECTORY.glob(f"*/{name}-*.nbi"))
 
-    function : "module.name"; it compiles the dispatcher.
-    """
+
+def compile_aside(*functions):
+    """Call functions, "package.module.name", in another process: they compile something."""
     if JIT_DISABLED:
         return
-    name = f"{dispatcher.__module__.rpartition('.')[2]}.{dispatcher.__qualname__}"
-    if any(_directory.glob(f"*/{name}-*.nbi")):
-        return
-    module = function.partition(".")[0]
-    program = f"import gc; gc.disable(); from cgsim.core import {module}; {function}()"
-    _aside.start(program, _directory)
+    calls = (f"import {name.rpartition('.')[0]}; {name}()" for name in functions)
+    _aside.start("; ".join(["import gc; gc.disable()", *calls]), DIRECTORY)
 
 
 def wait_for_aside():
     """Return when no other process compiles for `compile_aside` any more."""
     if not JIT_DISABLED:
-        _aside.wait(_directory)
+        _aside.wait(DIRECTORY)

@@ -12,8 +12,8 @@ import numpy as np
 
 from cgsim.core.blocks import C_HISTORY, C_PREDICTOR
 from cgsim.core.fields import fixed, get, put
-from cgsim.core.jit import JIT_DISABLED, inlined, internal
-from cgsim.core.raw import peek_u16, poke_u16, unlikely
+from cgsim.core.jit import inlined, internal
+from cgsim.core.raw import peek_u16, poke_u16, unlikely, wrapping_product
 
 TABLE_BITS = 10
 TABLES = 2
@@ -55,20 +55,15 @@ def new_tables():
     return tables
 
 
-_SITE_MIX, _HISTORY_MIX = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9
+_SITE_MIX, _HISTORY_MIX = 0x9E3779B97F4A7C15 - (1 << 64), 0xBF58476D1CE4E5B9 - (1 << 64)
+_HASH_SHIFT = 34
+_HASH_MASK = (1 << 64 - _HASH_SHIFT) - 1
 
-if JIT_DISABLED:
 
-    def _hash(site, history, table):
-        z = ((int(site) << 3) + table) * _SITE_MIX ^ (int(history) & (1 << 64) - 1)
-        return (z * _HISTORY_MIX & (1 << 64) - 1) >> 34
-
-else:
-
-    @inlined
-    def _hash(site, history, table):
-        z = np.uint64((site << 3) + table) * np.uint64(_SITE_MIX) ^ np.uint64(history)
-        return np.int64((z * np.uint64(_HISTORY_MIX)) >> np.uint64(34))
+@inlined
+def _hash(site, history, table):
+    z = wrapping_product((site << 3) + table, _SITE_MIX) ^ history
+    return wrapping_product(z, _HISTORY_MIX) >> _HASH_SHIFT & _HASH_MASK
 
 
 @internal

@@ -64,6 +64,14 @@ poke_u8, poke_u16, poke_u32, poke_i64 = _poke(8), _poke(16), _poke(32), _poke(64
 
 if JIT_DISABLED:
 
+    def wrapping_sum(a, b):
+        """a + b modulo 2**64, as int64."""
+        return (int(a) + int(b) + (1 << 63)) % (1 << 64) - (1 << 63)
+
+    def wrapping_product(a, b):
+        """a * b modulo 2**64, as int64."""
+        return (int(a) * int(b) + (1 << 63)) % (1 << 64) - (1 << 63)
+
     def unlikely(condition):
         """The condition, which the compiler takes to be false mostly."""
         return condition
@@ -87,6 +95,25 @@ if JIT_DISABLED:
         return number
 
 else:
+    # numba tells LLVM that sums and products of int64 do not overflow
+
+    @intrinsic
+    def wrapping_sum(typingctx, a, b):
+        """a + b modulo 2**64, as int64."""
+
+        def codegen(context, builder, signature, arguments):
+            return builder.add(*arguments)
+
+        return types.int64(types.int64, types.int64), codegen
+
+    @intrinsic
+    def wrapping_product(typingctx, a, b):
+        """a * b modulo 2**64, as int64."""
+
+        def codegen(context, builder, signature, arguments):
+            return builder.mul(*arguments)
+
+        return types.int64(types.int64, types.int64), codegen
 
     @intrinsic
     def unlikely(typingctx, condition):

@@ -129,8 +129,17 @@ def _vector(lanes):
 
 if JIT_DISABLED:
     find, to_front, _close = _find_walking, _to_front_walking, _close_walking
+
+    def find_16(row, name):
+        """`find` in a set of up to 16 ways."""
+        return find(row, 16, name)
+
+    def to_front_16(row, way, entry):
+        """`to_front` in a set of up to 16 ways."""
+        to_front(row, 16, way, entry)
+
 else:
-    _find_16, _front_16, _close_16 = _vector(16)
+    find_16, to_front_16, _close_16 = _vector(16)
     _find_32, _front_32, _close_32 = _vector(32)
     _find_128, _front_128, _close_128 = _vector(128)
 
@@ -138,7 +147,7 @@ else:
     def find(row, ways, name):
         """The way that holds `name` in the set at raw address `row`, -1 if none does."""
         if ways <= 16:
-            return _find_16(row, name)
+            return find_16(row, name)
         if ways <= 32:
             return _find_32(row, name)
         if ways <= 128:
@@ -149,7 +158,7 @@ else:
     def to_front(row, ways, way, entry):
         """Make `entry` the most recent one; what stood before `way` moves back by one."""
         if ways <= 16:
-            _front_16(row, way, entry)
+            to_front_16(row, way, entry)
         elif ways <= 32:
             _front_32(row, way, entry)
         elif ways <= 128:
@@ -170,7 +179,7 @@ else:
             _close_walking(row, ways, way)
 
 
-@njit
+@njit(forceinline=True)
 def insert(row, ways, entry):
     """Push `entry` in front; returns the entry that falls out (0 if the last way was empty)."""
     victim = peek_u32(row + 4 * (ways - 1))

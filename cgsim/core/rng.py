@@ -7,32 +7,23 @@ seeds and streams do not correlate.
 
 import numpy as np
 
-from cgsim.core.jit import JIT_DISABLED, njit
+from cgsim.core.jit import njit
+from cgsim.core.raw import wrapping_product, wrapping_sum
 
-_GOLDEN = 0x9E3779B97F4A7C15
-_MIX_1 = 0xBF58476D1CE4E5B9
-_MIX_2 = 0x94D049BB133111EB
-_MASK_64 = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
+_MIX_2 = 0x94D049BB133111EB - (1 << 64)
+_BITS_OF_30, _BITS_OF_27, _BITS_OF_31 = ((1 << 64 - shift) - 1 for shift in (30, 27, 31))
 
-if JIT_DISABLED:
 
-    def mix64(value):
-        """splitmix64's finaliser on the 64 bits of `value` (int64 in, int64 out)."""
-        z = (int(value) + _GOLDEN) & _MASK_64
-        z = ((z ^ (z >> 30)) * _MIX_1) & _MASK_64
-        z = ((z ^ (z >> 27)) * _MIX_2) & _MASK_64
-        z ^= z >> 31
-        return z - (1 << 64) if z >> 63 else z
-
-else:
-
-    @njit
-    def mix64(value):
-        """splitmix64's finaliser on the 64 bits of `value` (int64 in, int64 out)."""
-        z = np.uint64(value) + np.uint64(_GOLDEN)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(_MIX_1)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(_MIX_2)
-        return np.int64(z ^ (z >> np.uint64(31)))
+@njit
+def mix64(value):
+    """splitmix64's finaliser on the 64 bits of `value` (int64 in, int64 out)."""
+    # the shifts bring in zeros
+    z = wrapping_sum(value, _GOLDEN)
+    z = wrapping_product(z ^ z >> 30 & _BITS_OF_30, _MIX_1)
+    z = wrapping_product(z ^ z >> 27 & _BITS_OF_27, _MIX_2)
+    return z ^ z >> 31 & _BITS_OF_31
 
 
 @njit

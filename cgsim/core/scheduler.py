@@ -98,7 +98,7 @@ def _give_back(cpu, bucket):
     put(cpu, C_WAITING, waiting)
 
 
-@internal
+@inlined
 def hold(cpu, work, tests, dispatched, token, agu):
     """Take the entries of pending instructions and of an access (`agu`: its AGU entry, or 0).
 

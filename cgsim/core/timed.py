@@ -7,11 +7,12 @@ right only count; the next access dispatches and retires them.
 
 The engine proper is compiled once, as one piece, and called through addresses that the CPU block
 holds, so that a design's lookup compiles in a fraction of a second instead of taking the engine in.
+It consists of functions of words (`cgsim.core.word_code`).
 """
 
 import numpy as np
 
-from cgsim.core import hierarchy, window
+from cgsim.core import hierarchy, window, words
 from cgsim.core.blocks import (
     C_ACCESSES,
     C_AHEAD,
@@ -52,11 +53,11 @@ from cgsim.core.blocks import (
     WORK,
 )
 from cgsim.core.fields import add, add_element, fixed, get, put
-from cgsim.core.jit import compile_aside, inlined, njit, wait_for_aside
+from cgsim.core.jit import compile_aside, inlined, is_cached, njit, wait_for_aside
 from cgsim.core.memory import address_of
 from cgsim.core.predictor import predict_and_train
 from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
-from cgsim.core.recency import NAME_MASK, find, to_front
+from cgsim.core.recency import NAME_MASK, find_16, to_front_16
 from cgsim.core.rob import enter, leave
 from cgsim.core.scheduler import AGU_ENTRY, binds, entries_of, is_crowded, loaded, take
 from cgsim.core.window import may_forward
@@ -125,6 +126,8 @@ def _write_addresses(table):
     put(table, 7, function_address(_miss))
 
 
+_NAME = "engine"
+_ENTRIES = (_read, _write, _mispredict, _translate, _settle, _pause, _touch, _miss)
 _addresses = None
 
 
@@ -140,17 +143,22 @@ def compile_entry_points():
     """Compile the engine's functions, or load them from the cache."""
     global _addresses
     addresses = np.zeros(len(ENTRY_POINTS), dtype=np.int64)
-    _write_addresses(address_of(addresses))
+    found = words.addresses(_NAME, dict(zip(ENTRY_POINTS, _ENTRIES, strict=True)))
+    if found is None:
+        _write_addresses(address_of(addresses))
+    else:
+        addresses[:] = [found[name] for name in ENTRY_POINTS]
     _addresses = addresses
 
 
-def prepare_entry_points():
+def prepare_entry_points(*more):
     """Let another process compile the engine's functions, if they are not in the cache.
 
-    For the beginning of what compiles other code before it needs them.
+    For the beginning of what compiles other code before it needs them. more : functions, as
+    "package.module.name", that the other process calls then; they compile something else.
     """
-    if _addresses is None:
-        compile_aside(_write_addresses, "timed.compile_entry_points")
+    if _addresses is None and not (words.is_cached(_NAME) or is_cached(_write_addresses)):
+        compile_aside(f"{__name__}.compile_entry_points", *more)
 
 
 @inlined
@@ -182,11 +190,11 @@ def load(cpu, address, token):
         or (number < get(cpu, C_FORWARDING) and may_forward(cpu, address))
     )
     if unlikely(not long_way and peek_u32(row) & NAME_MASK != line):
-        way = find(row, 16, line)
+        way = find_16(row, line)
         if way < 0:
             long_way = True
         else:
-            to_front(row, 16, way, peek_u32(row + 4 * way))
+            to_front_16(row, way, peek_u32(row + 4 * way))
     if unlikely(long_way):
         ready = call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
         _restate(cpu)
