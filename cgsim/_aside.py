@@ -56,9 +56,9 @@ def wait(directory: Path) -> None:
         return
     with contextlib.suppress(OSError), open(directory / _LOCK, "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-    if _child is not None:
-        _child.wait()
-        _child = None
+    child, _child = _child, None
+    if child is not None:
+        child.wait()
 
 
 def _free_cpus() -> int:

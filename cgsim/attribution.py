@@ -15,7 +15,7 @@ from cgsim.core.places import PLACE_COLUMNS
 from cgsim.kernel import load_kernel
 from cgsim.scenarios.fields import field_name
 from cgsim.simulate import check_counts, check_switches, facts_of, play_workload, resolve
-from cgsim.workloads import load_workload
+from cgsim.workloads import compiler_of, load_workload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,10 +61,10 @@ def attribute(
 
     Raises UserError for a bad argument.
     """
-    chosen, model = resolve(design, machine)
+    scenario = load_workload(workload, **parameters)
+    chosen, model = resolve(design, machine, compiler_of(scenario))
     check_counts(lookups=lookups, seed=seed)
     check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
-    scenario = load_workload(workload, **parameters)
     facts = facts_of(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups
     ) | {"workload": scenario.name, "mode": "workload"}

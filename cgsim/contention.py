@@ -128,8 +128,9 @@ class Stand:
         self.finder: Any = turns.NoLookup(0)
         if self.population is not None:
             self.finder = self.population.parameters
-        table = alias_table(zipf_pmf(cgroups, zipf))
-        self.picks = draw_many(table, seed, 8, _PICKS if cgroups > 1 else 1)
+        self.picks = np.zeros(1, dtype=np.int64)
+        if cgroups > 1:
+            self.picks = draw_many(alias_table(zipf_pmf(cgroups, zipf)), seed, 8, _PICKS)
         self.rows = np.array(self._counters, dtype=np.int64)
         self.phases = np.zeros(cpus, dtype=np.int64)
         self._compile()

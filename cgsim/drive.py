@@ -129,20 +129,20 @@ def _scout_lookups(space, design, cgroups, keys, pairs):
 def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead, no_bits):
     """The kernel of `run_lookups`.
 
-    order : uint64[n, 2]. ahead : lookups that the scout is in front, 0 for none. no_bits : 0, which
-    the compiler must not know: a datum masked with it, added to the next address, makes the host
-    wait for it too.
+    order : uint64[n, 2]. ahead : lookups that the scout is in front; None: there is none. no_bits :
+    0, which the compiler must not know: a datum masked with it, added to the next address, makes
+    the host wait for it too.
     """
     token = 0
     last = 0
     total = 0
     pause(space, 0, 0)  # what ran before is done: the first lookup starts with an empty window
     for i in range(order.shape[0]):
-        if ahead != 0 or mode == SERIALIZED:
-            if ahead != 0 and i % ahead == 0:
+        if ahead is not None:  # noqa: SIM102, numba drops the branch
+            if i % ahead == 0:
                 scout_lookups(space, design, cgroups, keys, order[i : i + ahead])
-            if mode == SERIALIZED:
-                fence(space)
+        if mode == SERIALIZED:
+            fence(space)
         pace(space, harness.ticks)
         work(space, harness.instructions, 1)
         cgroup = cgroups[order[i, 0]] + (last & no_bits)
@@ -263,7 +263,7 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
     done with the datum. harness : `Harness`, what the calling loop itself costs. Returns the sum of
     the data's addresses, which is the same in every reading.
     """
-    ahead = _SCOUTED if cgroups.size * keys.size > _HOST_CACHED else 0
+    ahead = _ahead(cgroups, keys)
     return _compiled(_run_lookups, type(design))(
         space, design, cgroups, keys, _unsigned(order), mode, use, harness, ahead, 0
     )
@@ -272,8 +272,12 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
 def compile_lookups(space, design, cgroups, keys, order, mode, use, harness):
     """Compile what `run_lookups` runs for these arguments, whose values are not used."""
     kernel = _compiled(_run_lookups, type(design))
-    order = _unsigned(order)
-    compile_for(kernel, space, design, cgroups, keys, order, mode, use, harness, 0, 0)
+    order, ahead = _unsigned(order), _ahead(cgroups, keys)
+    compile_for(kernel, space, design, cgroups, keys, order, mode, use, harness, ahead, 0)
+
+
+def _ahead(cgroups, keys):
+    return _SCOUTED if cgroups.size * keys.size > _HOST_CACHED else None
 
 
 def _unsigned(indices):
@@ -292,3 +296,10 @@ def run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
     return _compiled(_run_stream, type(design))(
         space, design, cgroups, keys, stream, scene, costs, causes
     )
+
+
+def compile_stream(space, design, cgroups, keys, stream, costs, causes):
+    """Compile what `run_stream` runs for these arguments, whose values are not used."""
+    scene = Scene._make(Task(0, 0, 0, 0) if name == "task" else 0 for name in Scene._fields)
+    kernel = _compiled(_run_stream, type(design))
+    compile_for(kernel, space, design, cgroups, keys, stream, scene, costs, causes)

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from cgsim.core.blocks import C_RETIRE, CAUSES, TICKS
+from cgsim.core.jit import wait_for_aside
 from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
@@ -35,6 +36,7 @@ from cgsim.drive import (
     THROUGHPUT,
     Harness,
     compile_lookups,
+    compile_stream,
     run_lookups,
     run_stream,
 )
@@ -43,7 +45,7 @@ from cgsim.machines import Machine, load_machine
 from cgsim.population import Population, build_population
 from cgsim.scene import Stage
 from cgsim.spec import system_spec
-from cgsim.workloads import load_workload, make_stream
+from cgsim.workloads import compiler_of, load_workload, make_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,10 +185,10 @@ def simulate(
 
     Raises UserError for a bad argument.
     """
-    chosen, model = resolve(design, machine)
+    scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
+    chosen, model = resolve(design, machine, compiler_of(scenario))
     check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
     check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
-    scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
     if parameters and not isinstance(workload, str):
         raise UserError("workload parameters go with the name of a workload, not with a workload")
 
@@ -205,9 +207,10 @@ def simulate(
     return _frame(one, replicates, threads)
 
 
-def resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
+def resolve(design: str | Design, machine: str | Machine, *aside: str) -> tuple[Design, Machine]:
+    """The design and the machine; aside : see `prepare_entry_points`."""
     chosen = get_design(design) if isinstance(design, str) else design
-    prepare_entry_points()
+    prepare_entry_points(*aside)
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     return chosen, model
 
@@ -297,17 +300,31 @@ def _timed(
     n_keys = population.keys.size
     pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
     order = np.column_stack(np.divmod(pairs, n_keys))
-    arguments = (
-        *(population.parameters, population.cgroups, population.keys),
-        *(order, THROUGHPUT, IGNORE_DATUM, _NO_HARNESS),
-    )
-    mem, block = population.heap.mem, population.heap.block
-    compile_lookups(Timed(mem, block, 0), *arguments)  # the machine may wait for its engine
+    _compile_lookups(population)  # the machine may wait for its engine
     spec = system_spec(machine, prefetch_next_line=prefetch)
     system = System(spec, population.heap, places=places)
-    space = Timed(mem, block, system.cpu())
-    run_lookups(space, *arguments)
+    space = Timed(population.heap.mem, population.heap.block, system.cpu())
+    run_lookups(
+        space, population.parameters, population.cgroups, population.keys, order,
+        THROUGHPUT, IGNORE_DATUM, _NO_HARNESS,
+    )  # fmt: skip
     return system, space
+
+
+def _compile_lookups(population: Population) -> None:
+    """Compile what looks up a population's data back to back."""
+    order = np.empty((0, 2), dtype=np.int64)
+    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
+    arguments = (order, THROUGHPUT, IGNORE_DATUM, _NO_HARNESS)
+    compile_lookups(Timed(0, 0, 0), parameters, cgroups, keys, *arguments)
+
+
+def _compile_stream(population: Population) -> None:
+    """Compile what plays a workload on a population."""
+    rows = np.empty((0, len(STREAM_COLUMNS)), dtype=np.int64)
+    numbers = np.empty(0, dtype=np.int64)
+    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
+    compile_stream(Timed(0, 0, 0), parameters, cgroups, keys, rows, numbers, numbers)
 
 
 def _random_order(population: Population, lookups: int, seed: int) -> np.ndarray:
@@ -377,11 +394,15 @@ def play_workload(
     facts : the row's first columns, among them `seed` and `lookups`.
     """
     warm = facts["lookups"]
-    stream = make_stream(scenario, 2 * warm, facts["seed"])
-    stage = Stage(_kernel(kernel), stream.reach, stream.hot_bytes, stream.ring_bytes)
+    stage = Stage(_kernel(kernel), scenario.reach, scenario.hot_bytes, scenario.ring_bytes)
     population = _populate(
-        chosen, model, kernel, stream.n_cgroups, stream.n_keys, facts["seed"], aged, stage
+        chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, facts["seed"], aged, stage
     )
+    # what another process may compile comes last
+    _compile_lookups(population)
+    _compile_stream(population)
+    wait_for_aside()
+    stream = make_stream(scenario, 2 * warm, facts["seed"])
     busy_ns = stream.instructions / stream.instructions_per_ns + stream.idle_ns
     rows = np.column_stack(
         [

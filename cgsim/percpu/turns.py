@@ -373,9 +373,13 @@ def idle(space, ticks):
 
 
 @njit
+def _fill_keys(blocks, keys):
+    for cpu in range(blocks.size):
+        keys[cpu] = get(blocks[cpu], C_RETIRE) << _CPU_BITS | cpu
+
+
 def clock_keys(blocks):
     """The heap of the clocks of CPUs by the raw addresses of their blocks: int64[cpus]."""
     keys = np.empty(blocks.size, dtype=np.int64)
-    for cpu in range(blocks.size):
-        keys[cpu] = get(blocks[cpu], C_RETIRE) << _CPU_BITS | cpu
-    return np.sort(keys)
+    _fill_keys(blocks, keys)
+    return np.sort(keys)  # numba would compile a sort

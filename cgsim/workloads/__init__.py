@@ -114,6 +114,22 @@ def describe(workload: Workload) -> list[Field]:
     ]
 
 
+def compile_network() -> None:
+    """Compile what makes streams of network workloads."""
+    make_stream(load_workload("network"), 1, 0)
+
+
+def compile_gpu() -> None:
+    """Compile what makes streams of GPU workloads."""
+    make_stream(load_workload("gpu"), 1, 0)
+
+
+def compiler_of(workload: NetworkWorkload | GpuWorkload) -> str:
+    """The full name of the function here that compiles what `make_stream` runs."""
+    is_network = isinstance(workload, NetworkWorkload)
+    return f"{__name__}.{(compile_network if is_network else compile_gpu).__name__}"
+
+
 def make_stream(workload: NetworkWorkload | GpuWorkload, n_lookups: int, seed: int) -> Stream:
     """`n_lookups` lookups of a workload; raises `UserError` for a bad count or seed."""
     n_lookups, seed = check_request(n_lookups, seed)
@@ -123,7 +139,6 @@ def make_stream(workload: NetworkWorkload | GpuWorkload, n_lookups: int, seed: i
         {name: column[:_RATE_LOOKUPS] for name, column in columns.items()},
         workload.instructions_per_ns,
     )
-    is_network = isinstance(workload, NetworkWorkload)
     rows_of_parameters = describe(workload)
     return Stream(
         **{name: column[:n_lookups].copy() for name, column in columns.items()},
@@ -133,8 +148,8 @@ def make_stream(workload: NetworkWorkload | GpuWorkload, n_lookups: int, seed: i
         actor_cgroup=actor_cgroup,
         hot_bytes=workload.hot_bytes,
         ring_bytes=workload.ring_bytes,
-        rcu_held=is_network,
-        reach="skb" if is_network else "current",
+        rcu_held=workload.rcu_held,
+        reach=workload.reach,
         rate_per_s=1e9 / time_ns,
         instructions_per_ns=workload.instructions_per_ns,
         title=workload.title,

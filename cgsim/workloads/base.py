@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -61,6 +61,10 @@ class Workload:
     name: str
     """The entry of data/workloads.yml that it was loaded from."""
     title: str
+    reach: ClassVar[str]
+    """As of a `Stream`."""
+    rcu_held: ClassVar[bool]
+    """As of a `Stream`."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

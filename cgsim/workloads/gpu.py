@@ -50,6 +50,8 @@ _DRAWS_PER_CLIENT = 1 << 40
 class GpuWorkload(Workload):
     """Parameters of the GPU workload; `data/workloads.yml` says where each value is from."""
 
+    reach = "current"
+    rcu_held = False
     n_cgroups: int = count("cgroups", 1, 1_000_000)
     """On the host, each with a datum per key."""
     n_clients: int = count("processes", 1, 100_000)

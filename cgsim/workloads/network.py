@@ -60,6 +60,8 @@ MAX_FLOWS = 1 << 22
 class NetworkWorkload(Workload):
     """Parameters of the network workload; `data/workloads.yml` says where each value is from."""
 
+    reach = "skb"
+    rcu_held = True
     n_cgroups: int = count("cgroups", 1, 1_000_000)
     """On the host, each with a datum per key."""
     active_cgroups: int = count("cgroups", 1, 1_000_000)
