@@ -178,6 +178,15 @@ def test_trace_loads_no_frames(tmp_path):
     assert {"pandas", "matplotlib"}.isdisjoint(loaded)
 
 
+@compiled_only
+def test_loading_compiled_code_starts_no_compiler():
+    code = "import sys, cgsim; cgsim.trace('idr/depth=2'); print(*sys.modules)"
+    run(code)  # whatever is not in the cache yet is compiled
+    loaded = run(code).split()
+    assert "numba" in loaded
+    assert {"scipy.linalg", "numba.np.linalg", "numba.typed.typeddict"}.isdisjoint(loaded)
+
+
 @pytest.mark.slow
 @compiled_only
 def test_cold_processes_at_once_give_the_warm_answer(tmp_path):

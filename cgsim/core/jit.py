@@ -13,10 +13,12 @@ import llvmlite.binding as llvm
 import numba
 from numba import config, types
 from numba.core import event, typed_passes, untyped_passes
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import require_global_compiler_lock
 from numba.core.compiler_machinery import PassManager
+from numba.core.runtime import rtsys
 
 from cgsim import _aside
 from cgsim._numba_cache import cache_directory, prune
@@ -184,6 +186,21 @@ def inlined(function):
     return _cache_on_disk(_part(function, nogil=True, forceinline=True))
 
 
+class _Cache(FunctionCache):
+    """Numba's cache. To load from it starts numba's runtime, but not all of its compiler.
+
+    The compiler imports numba's implementation of all that it knows, scipy's too, which takes half
+    a second; what is compiled needs only what the runtime and the code itself name.
+    """
+
+    def load_overload(self, sig, target_context):
+        """The compiled function for a signature, None if it is not in the cache."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+        return None
+
+
 def _cache_on_disk(dispatcher):
     """As numba's option `cache`, but from the first use on: most functions have none."""
     if JIT_DISABLED:
@@ -191,7 +208,7 @@ def _cache_on_disk(dispatcher):
     compile_now = dispatcher.compile
 
     def compile_first(signature):
-        dispatcher.enable_caching()
+        dispatcher._cache = _Cache(dispatcher.py_func)
         dispatcher.compile = compile_now
         return compile_now(signature)
 
