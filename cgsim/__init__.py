@@ -85,6 +85,10 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(_HOMES[name]), name)
     finally:
+        if collecting and gc.get_freeze_count() == 0:
+            # into the oldest generation at once, or each of the younger ones is searched in turn
+            gc.freeze()
+            gc.unfreeze()
         if collecting:
             gc.enable()
     globals()[name] = value

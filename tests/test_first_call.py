@@ -187,6 +187,18 @@ def test_loading_compiled_code_starts_no_compiler():
     assert {"scipy.linalg", "numba.np.linalg", "numba.typed.typeddict"}.isdisjoint(loaded)
 
 
+def test_what_is_imported_is_not_searched_for_cycles_soon_and_never_kept():
+    code = (
+        "import gc, weakref, cgsim\n"
+        "class Ring: pass\n"
+        "ring = Ring(); ring.itself = ring; seen = weakref.ref(ring); del ring\n"
+        "cgsim.simulate\n"
+        "print(gc.isenabled(), gc.get_freeze_count(), gc.get_count()[0] < 10_000, end=' ')\n"
+        "gc.collect(); print(seen() is None)"
+    )
+    assert run(code).split() == ["True", "0", "True", "True"]
+
+
 @pytest.mark.slow
 @compiled_only
 def test_cold_processes_at_once_give_the_warm_answer(tmp_path):
