@@ -36,6 +36,9 @@ MAX_DIRECTORY_WORDS = 1 << 27  # 1 GiB for each host thread
 MIN_CHUNK_LINES = 1024
 CHUNK_SLOTS = 1 << 18
 PIECE = 1 << 19  # accesses that a host thread scatters at a time
+# A host looks at the last 12 bits of addresses to see whether a load needs an earlier store. What
+# is written while the rows of a first level are read had better not share them.
+ALIASED_BYTES = 4096
 MOST_LINES = 10  # lines with the most false sharing that are named
 POLICIES = {"nine": general.NINE, "inclusive": general.INCLUSIVE, "victim": general.VICTIM}
 
@@ -219,10 +222,12 @@ def _reads_in_window(
         last = described.ways - 1
         geometry[level] = described.sets, _mask(described.sets), last, lanes, start
     rows[:] = EMPTY
-    queue = np.zeros(reads.BLOCK + reads.AHEAD, np.uint32)
+    queue = np.zeros(reads.BLOCK + reads.AHEAD + ALIASED_BYTES // 4, np.uint32)
+    behind = starts[0] + levels[0].sets * 4 * (widths[0] or levels[0].ways)
+    place = queue.ctypes.data + (behind - queue.ctypes.data) % ALIASED_BYTES
     misses = np.zeros(len(levels), np.int64)
     done = reads.replay_reads(
-        address.ctypes.data, len(address), bits, first, geometry, queue.ctypes.data, misses
+        address.ctypes.data, len(address), bits, first, geometry, place, misses
     )
     return None if done < 0 else misses
 

@@ -88,19 +88,11 @@ class _Row:
     def push(self, mask, word):
         """Write the row with the lanes of `mask` one lane back, and `word` in lane 0, of `mask`.
 
-        LLVM finds the move and the blend in one instruction: of 8 lanes if the move is a rotation,
-        of more if it takes the word from behind a last lane.
+        Only the last step, the blend, waits for the mask.
         """
-        b, lanes, front = self.builder, self.lanes, self.splat(word)
-        if lanes == 8:
-            rotated = b.shuffle_vector(
-                self.value, self.value, self.constant([lanes - 1, *range(lanes - 1)])
-            )
-            order = self.constant([lanes, *range(1, lanes)])
-            self._store(b.shuffle_vector(self._blend(mask, rotated), front, order))
-        else:
-            order = self.constant([2 * lanes - 1, *range(lanes - 1)])
-            self._store(self._blend(mask, b.shuffle_vector(self.value, front, order)))
+        order = self.constant([2 * self.lanes - 1, *range(self.lanes - 1)])
+        moved = self.builder.shuffle_vector(self.value, self.splat(word), order)
+        self._store(self._blend(mask, moved))
 
     def _blend(self, mask, moved):
         chosen = self.builder.bitcast(mask, ir.VectorType(ir.IntType(1), self.lanes))
