@@ -84,7 +84,10 @@ lab: notebooks
 
 # Compiled lines count as covered even where they never ran, so the compiler is off here.
 coverage: $(STAMP)
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest -m "not slow and not compiled" -q
+	$(BIN)/python -m coverage erase
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest -m "not slow and not compiled" \
+	  $(PYTEST_PARALLEL)
+	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
 boundscheck: $(STAMP)

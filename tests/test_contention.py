@@ -186,6 +186,7 @@ def test_arguments_out_of_range_are_refused(wrong):
         update_cost(ATOMIC, XEON, 4, **wrong)
 
 
+@pytest.mark.compiled
 def test_published_rows_are_predicted_within_reach():
     frame = validate_published("perfbook_count", x=[1, 2])
     measured = frame[frame["value"].notna()]
@@ -216,6 +217,7 @@ def test_bad_arguments_are_refused(arguments, message):
         validate_published(*arguments)
 
 
+@pytest.mark.compiled
 def test_hash_lookups_scale_with_readers():
     machine = load_machine(XEON)
     case = "unsync lookups by CPUs, 262144 buckets"

@@ -547,6 +547,7 @@ def test_a_name_is_taken_once() -> None:
         get_design("tabel")
 
 
+@pytest.mark.compiled
 def test_a_foreign_design_leaves_no_trace_in_the_package_cache() -> None:
     """Its types name a module that other processes cannot import."""
     from cgsim import drive

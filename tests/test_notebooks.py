@@ -60,6 +60,7 @@ def outputs(notebook: Any) -> list[Any]:
     return [output for cell in notebook.cells for output in cell.get("outputs", ())]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", NAMES)
 def test_runs(name: str, sources: Path) -> None:
     """It runs to its end, warns of nothing, and every figure has alternative text."""

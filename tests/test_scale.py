@@ -61,6 +61,7 @@ def test_zipf_prefers_few_and_uniform_none() -> None:
     assert shares["zipf1.0"][9] == pytest.approx(0.1 / 7.485, rel=0.15)
 
 
+@pytest.mark.compiled
 def test_the_guests_figures_at_100000_cgroups() -> None:
     """Dependent, from the text beside the data: a shared idr 18 ns, one per cgroup 411."""
     shared = validate_scale(["idrg"], [100_000], mode="dependent", pages="4k")
@@ -69,6 +70,7 @@ def test_the_guests_figures_at_100000_cgroups() -> None:
     assert own["predicted_ns"][0] == pytest.approx(411, rel=0.15)
 
 
+@pytest.mark.compiled
 def test_a_few_rows_are_near_what_was_measured() -> None:
     frame = validate_scale(["idr1", "list1", "cghitk", "htab"], [1000], pages="4k")
     assert set(frame["mode"]) == {"throughput", "dependent", "serialized"}
@@ -77,6 +79,7 @@ def test_a_few_rows_are_near_what_was_measured() -> None:
     assert right >= 0.9 * pairs > 0
 
 
+@pytest.mark.compiled
 def test_a_footprint_makes_lookups_cold() -> None:
     rows = [
         validate_scale(["cghit"], [1], pages="huge", footprint_bytes=size)

@@ -29,6 +29,7 @@ def test_an_inlined_address_costs_no_load():
     assert (frame["cycles"] < 1).all()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("design", ["direct", "table"])
 def test_a_larger_footprint_costs_more_and_never_more_than_all_loads_missing(design):
     machine = load_machine(MACHINE)
@@ -51,6 +52,7 @@ def test_a_larger_footprint_costs_more_and_never_more_than_all_loads_missing(des
     assert costs[0] < costs[-1] <= loads * worst
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("workload", ["network", "gpu"])
 def test_the_cpi_stack_adds_up(workload):
     frame = simulate("idr", MACHINE, workload, lookups=100, replicates=1)
@@ -60,6 +62,7 @@ def test_the_cpi_stack_adds_up(workload):
     assert frame["p50_ns"].item() <= frame["p99_ns"].item() <= frame["p999_ns"].item()
 
 
+@pytest.mark.compiled
 def test_same_seed_same_answer_whatever_the_threads():
     arguments = {"lookups": 100, "replicates": 3, "n_cgroups": 40}
     alone = simulate("table", MACHINE, "network", **arguments)

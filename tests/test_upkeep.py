@@ -104,6 +104,7 @@ def test_dropping_a_key_grows_with_cgroups() -> None:
     assert many["waiting_bytes"] == 10 * few["waiting_bytes"]
 
 
+@pytest.mark.compiled
 def test_other_code_makes_it_dearer() -> None:
     warm, cold = (played("list", footprint_bytes=n)["ns"] for n in (0, 4 << 20))
     assert (cold.drop("drop key") > 1.5 * warm.drop("drop key")).all()
