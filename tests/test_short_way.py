@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cgsim.core import blocks as b
+from cgsim.core.jit import JIT_DISABLED
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.drive import (
@@ -26,6 +27,7 @@ _HARNESS = Harness(instructions=7, ticks=0, chain=1)
 _CLOCKS = (b.C_RETIRE, b.C_DISPATCH, b.C_INSTRUCTIONS, b.C_ACCESSES, b.C_BRANCHES, b.C_MISPREDICTS)
 
 
+_LOOKUPS = 300 if JIT_DISABLED else 3000
 _NARROW = {"alu_entries": 4, "agu_entries": 3, "rob_entries": 40}
 
 
@@ -47,7 +49,7 @@ def test_the_short_way_is_the_long_way(
     for n_cgroups in (2, 300):
         population = build_population(design, n_cgroups=n_cgroups, n_keys=8, seed=3)
         rng = np.random.default_rng(5)
-        order = rng.integers(0, [n_cgroups, 8], (3000, 2))
+        order = rng.integers(0, [n_cgroups, 8], (_LOOKUPS, 2))
         ways = []
         for places in (False, True):  # attribution takes the long way at each access
             system = System(spec, population.heap, places=places)
