@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from cgsim.population import Population
 
-ALL_BIND = "zen5-turin"  # nothing that the engine models is left out of it
-NO_SCHEDULERS = "zen4-genoa"  # has no entries of its schedulers, as most profiles
+WITH_SCHEDULERS = "zen5-turin"
+NO_SCHEDULERS = "zen4-genoa"  # its profile does not say how many entries they have, as most do not
 FITTING_L1 = (
     ("list", 1, 8),
     ("list", 1, 1),
@@ -124,11 +124,11 @@ def _feature_rows(lookups: int) -> list[tuple[Any, ...]]:
         order = _order(n_cgroups, n_keys, lookups)
         what = (population.parameters, population.cgroups, population.keys, order)
         machines = [
-            (name, *_machine(population, ALL_BIND, 1, changes, **options))
+            (name, *_machine(population, WITH_SCHEDULERS, 1, changes, **options))
             for name, changes, options in _FEATURES
         ]
         machines.append(
-            ("everything, and the directory of 2 CPUs", *_machine(population, ALL_BIND, 2))
+            ("everything, and the directory of 2 CPUs", *_machine(population, WITH_SCHEDULERS, 2))
         )
 
         def play(space: Timed, what: tuple[Any, ...] = what) -> object:
@@ -153,7 +153,7 @@ def _thread_rows(lookups: int, repeats: int = 5) -> list[tuple[Any, ...]]:
             population = build_population(design, n_cgroups=n_cgroups, n_keys=n_keys, seed=seed)
             what = (population.parameters, population.cgroups, population.keys)
             order = _order(n_cgroups, n_keys, lookups)
-            system, space = _machine(population, ALL_BIND)
+            system, space = _machine(population, WITH_SCHEDULERS)
             replicates.append((system, (space, *what, order, THROUGHPUT, IGNORE_DATUM, _HARNESS)))
         seconds = {}
         for threads in (1, 2):
@@ -210,12 +210,12 @@ def section(*, quick: bool = False) -> str:
         "for the last one's result. CPU time of this host per lookup, medians. Goals: 60 M "
         "accesses/s where lookups mostly hit; at most 5 times native (chained) where the "
         "structure fits L1, at most once where it does not fit L2.\n\n"
-        f"### Everything on: {ALL_BIND}\n\n{_table(ALL_BIND, lookups)}\n\n"
-        f"### A profile without scheduler entries: {NO_SCHEDULERS}\n\n"
+        f"### With schedulers: {WITH_SCHEDULERS}\n\n{_table(WITH_SCHEDULERS, lookups)}\n\n"
+        f"### Without schedulers, which the profile leaves out: {NO_SCHEDULERS}\n\n"
         f"{_table(NO_SCHEDULERS, lookups)}\n\n"
-        f"### What each feature costs: {ALL_BIND}\n\n{features}\n\n"
+        f"### What each feature costs: {WITH_SCHEDULERS}\n\n{features}\n\n"
         "### One and two host threads\n\n"
-        f"Two replicates on {ALL_BIND}, everything on; M accesses/s of wall time. Host threads "
+        f"Two replicates on {WITH_SCHEDULERS}; M accesses/s of wall time. Host threads "
         f"share replicates, never one machine.\n\n{threads}\n"
     )
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import yaml
 
-from cgsim.data import data_path
+from cgsim.data import StrictLoader, data_path
 from cgsim.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -433,29 +433,6 @@ def _load_builtin(name: str) -> Machine:
     return machine
 
 
-# libyaml's parser, where PyYAML was built with it, is ten times as fast.
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_SafeLoader):
-    """A safe loader that refuses a key given twice, where plain YAML keeps the last silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    problem=f"key {key!r} is not text", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _read(path: Path) -> Machine:
     try:
         text = path.read_text(encoding="utf-8")
@@ -463,7 +440,7 @@ def _read(path: Path) -> Machine:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"{path}: cannot read the machine profile: {reason}") from None
     try:
-        document = yaml.load(text, Loader=_Loader)
+        document = yaml.load(text, Loader=StrictLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

@@ -21,7 +21,7 @@ from cgsim.core.fields import add, get, put
 from cgsim.core.hierarchy import PAGE_1G, PAGE_2M, PAGE_4K
 from cgsim.core.jit import njit
 from cgsim.core.memory import address_of, reserve
-from cgsim.core.rng import random_below
+from cgsim.core.rng import random_below, shuffled_range
 from cgsim.core.space import load, peek, poke, store, work
 
 __all__ = ["PAGE_1G", "PAGE_2M", "PAGE_4K", "Cache", "Heap", "allocate", "release", "retire"]
@@ -273,11 +273,7 @@ def _link_slab(mem, heap, record, slab):
     add(heap, SLABS, 1)
     add(record, CACHE_SLABS, 1)
     order = np.empty(objects, dtype=np.int64)
-    for i in range(objects):
-        order[i] = i
-    for i in range(objects - 1, 0, -1):
-        j = random_below(get(heap, SEED), stream, i, i + 1)
-        order[i], order[j] = order[j], order[i]
+    shuffled_range(order, get(heap, SEED), stream)
     following = 0
     for i in range(objects - 1, -1, -1):
         address = slab + order[i] * stride

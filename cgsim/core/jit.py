@@ -189,8 +189,8 @@ def inlined(function):
 class _Cache(FunctionCache):
     """Numba's cache. To load from it starts numba's runtime, but not all of its compiler.
 
-    The compiler imports numba's implementation of all that it knows, scipy's too, which takes half
-    a second; what is compiled needs only what the runtime and the code itself name.
+    The compiler imports numba's implementation of all that it knows, parts of scipy for it; what is
+    compiled needs only what the runtime and the code itself name.
     """
 
     def load_overload(self, sig, target_context):

@@ -331,32 +331,22 @@ else:
         """See `lru_scalar.mark`."""
         return _chosen_by_lanes(_mark_code, 4)
 
-    def _prefetch_code(builder, address, write):
-        place = builder.inttoptr(address, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        everywhere, data_cache = ir.Constant(I32, 3), ir.Constant(I32, 1)
-        builder.call(function, [place, ir.Constant(I32, write), everywhere, data_cache])
+    def _prefetch(write):
+        @intrinsic
+        def ask(typingctx, address):
+            def codegen(context, builder, signature, arguments):
+                place = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+                kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
+                function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+                # 3: into all caches, 1: data
+                builder.call(function, [place, *(ir.Constant(I32, x) for x in (write, 3, 1))])
+                return context.get_dummy_value()
 
-    @intrinsic
-    def prefetch(typingctx, address):
-        """Ask the host for the line at a raw address, to write it; no effect on values."""
+            return types.void(types.int64), codegen
 
-        def codegen(context, builder, signature, arguments):
-            _prefetch_code(builder, arguments[0], 1)
-            return context.get_dummy_value()
+        return ask
 
-        return types.void(types.int64), codegen
-
-    @intrinsic
-    def prefetch_to_read(typingctx, address):
-        """Ask the host for the line at a raw address; no effect on values."""
-
-        def codegen(context, builder, signature, arguments):
-            _prefetch_code(builder, arguments[0], 0)
-            return context.get_dummy_value()
-
-        return types.void(types.int64), codegen
+    prefetch, prefetch_to_read = _prefetch(1), _prefetch(0)
 
     @intrinsic
     def lowest_bit(typingctx, word):

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from cgsim.data import data_path
+from cgsim.data import StrictLoader, data_path
 from cgsim.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 1
-_SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is far quicker
 
 
 class Value(NamedTuple):
@@ -63,7 +62,7 @@ def catalogue() -> Catalogue:
 def read_catalogue(path: Path) -> Catalogue:
     """Read and check a file of workloads; raises `UserError` with file, field, value, allowed."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
