@@ -24,7 +24,7 @@ CALLS = (
     ),
     (
         "update_cost",
-        "from cgsim.contention import update_cost; "
+        "from cgsim.experiments.counters import update_cost; "
         "update_cost('shared-atomic', 'zen5-vm', 2, updates=1000)",
     ),
 )

@@ -25,10 +25,10 @@ def measure(n_cgroups: int, lookups_per_cpu: int = 2000) -> dict[str, float]:
 
     from cgsim.core.space import Timed
     from cgsim.core.system import System
-    from cgsim.drive import IGNORE_DATUM, THROUGHPUT, Harness, run_lookups
-    from cgsim.machines import load_machine
-    from cgsim.population import build_population
-    from cgsim.spec import system_spec
+    from cgsim.machines.model import load_machine
+    from cgsim.machines.system_spec import system_spec
+    from cgsim.stage.loops import IGNORE_DATUM, THROUGHPUT, Harness, run_lookups
+    from cgsim.stage.population import build_population
 
     start = time.perf_counter()
     population = build_population(DESIGN, n_cgroups=n_cgroups, n_keys=KEYS, seed=1)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cgsim.reference_traces import (
+from benchmarks.reference_traces import (
     FULL_LENGTH,
     NAMES,
     cpus_of,
@@ -25,7 +25,7 @@ from cgsim.reference_traces import (
     reference_trace,
     writes_of,
 )
-from cgsim.replay import replay
+from cgsim.trace_replay.replay import replay
 
 QUICK_LENGTH = 1_000_000
 CACHES = golden_counts()["caches"]

@@ -11,10 +11,10 @@ import time
 
 import pandas as pd
 
-from cgsim.contention import Stand, busy_machine, update_cost
-from cgsim.machines import load_machine
+from cgsim.experiments.counters import Stand, busy_machine, update_cost
+from cgsim.machines.model import load_machine
 from cgsim.percpu import get_layout
-from cgsim.percpu.turns import DONE
+from cgsim.percpu.many_cpus import DONE
 
 MACHINE, CPUS = "xeon-8176-8s", 448
 LAYOUTS = ("percpu", "padded", "shared-atomic", "packed", "per-node", "percpu-counter", "rstat")

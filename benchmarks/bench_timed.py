@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tabulate import tabulate
 
-from cgsim.core.blocks import C_ACCESSES
+from cgsim.core.block_fields import C_ACCESSES
 from cgsim.core.space import Timed
 from cgsim.core.system import System
-from cgsim.drive import DEPENDENT, IGNORE_DATUM, THROUGHPUT, Harness, run_lookups
-from cgsim.machines import load_machine
-from cgsim.population import build_population
-from cgsim.spec import system_spec
+from cgsim.machines.model import load_machine
+from cgsim.machines.system_spec import system_spec
+from cgsim.stage.loops import DEPENDENT, IGNORE_DATUM, THROUGHPUT, Harness, run_lookups
+from cgsim.stage.population import build_population
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cgsim.population import Population
+    from cgsim.stage.population import Population
 
 WITH_SCHEDULERS = "zen5-turin"
 NO_SCHEDULERS = "zen4-genoa"  # its profile does not say how many entries they have, as most do not

@@ -15,10 +15,10 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.traces import FIT_FAMILIES, FITTED, KINDS, errors, family, rows, spread
-from cgsim import spec
-from cgsim.core.blocks import TICKS
-from cgsim.drive import Harness
+from cgsim.core.block_fields import TICKS
 from cgsim.files import write_atomically
+from cgsim.machines import system_spec as spec
+from cgsim.stage.loops import Harness
 
 OUT = Path(__file__).with_name("FIT.md")
 GRIDS: dict[str, tuple[float, ...]] = {

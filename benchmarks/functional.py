@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cgsim.designs import list_designs
 from cgsim.designs.pointer_hash import AS_POSTED
 from cgsim.files import write_atomically
-from cgsim.functional import compare_with_dict
 from cgsim.kernel import kernel_versions
+from cgsim.stage.against_dict import compare_with_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

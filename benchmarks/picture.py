@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cgsim.experiments.sweeps import in_workloads, setting_of
 from cgsim.files import write_atomically
-from cgsim.report.experiments import in_workloads, setting_of
 from cgsim.report.figure import styled, to_svg
 from cgsim.report.plot import workload_bars
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cgsim.files import write_atomically
-from cgsim.validate import BENCHMARKS, compare_orders, validate_published
+from cgsim.validation.published import BENCHMARKS, compare_orders, validate_published
 
 OUT = Path(__file__).with_name("PUBLISHED.md")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cgsim.files import write_atomically
 from cgsim.report.figure import styled, to_svg
 from cgsim.report.plot_scale import predicted_against_measured
-from cgsim.scale import accuracy, order_pairs, validate_scale
+from cgsim.validation.scale import accuracy, order_pairs, validate_scale
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ from typing import Any
 
 from cgsim.files import write_atomically
 from cgsim.kernel import kernel_versions, load_kernel
+from cgsim.kernel_fields import rows_of
 from cgsim.scenarios import all_scenarios, numbers_in
-from cgsim.scenarios.fields import rows_of
-from cgsim.trace import compare, trace
+from cgsim.scenarios.trace import compare, trace
 
 OUT = Path(__file__).resolve().parent / "TRACES.md"
 MACHINE = "zen5-vm"
@@ -33,9 +33,10 @@ access, the always-hot ones included; `=` means nothing. Cycles are those of one
 loop, on `{MACHINE}`; a ratio is predicted / recorded. No constant belongs to a scenario: the loop
 around the calls costs the same for all.
 
-The loop's cost and the instructions per slot (`cgsim.trace.HARNESS`,
-`cgsim.spec.INSTRUCTIONS_PER_OP`) were fitted on all families. What concerns the schedulers
-(`cgsim.spec.HOLD_CYCLES`, the shares of `work` in `cgsim.core.scheduler`) was chosen on
+The loop's cost and the instructions per slot (`cgsim.scenarios.trace.HARNESS`,
+`cgsim.machines.system_spec.INSTRUCTIONS_PER_OP`) were fitted on all families. What concerns the
+schedulers (`cgsim.machines.system_spec.HOLD_CYCLES`, the shares of `work` in
+`cgsim.core.scheduler`) was chosen on
 {FITTED} and on the depth of overlap that `data/kernel/README.md` states; all other
 families are held out. [FIT.md](FIT.md) fits all of them on {FITTED} alone.
 """

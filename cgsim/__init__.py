@@ -19,29 +19,29 @@ from typing import TYPE_CHECKING, Any
 from cgsim.errors import UserError
 
 if TYPE_CHECKING:
-    from cgsim.attribution import attribute
     from cgsim.designs import list_designs
-    from cgsim.machines import list_machines, load_machine
-    from cgsim.replay import replay, replay_file
+    from cgsim.experiments.attribution import attribute
+    from cgsim.experiments.lookups import lookup_cost, simulate
+    from cgsim.experiments.summary import summarise
+    from cgsim.experiments.upkeep import upkeep
+    from cgsim.machines.model import list_machines, load_machine
     from cgsim.report.build import build_report
-    from cgsim.simulate import lookup_cost, simulate
-    from cgsim.summary import summarise
-    from cgsim.trace import trace
-    from cgsim.upkeep import upkeep
+    from cgsim.scenarios.trace import trace
+    from cgsim.trace_replay.replay import replay, replay_file
 
 _HOMES = {
-    "attribute": "cgsim.attribution",
+    "attribute": "cgsim.experiments.attribution",
     "build_report": "cgsim.report.build",
     "list_designs": "cgsim.designs",
     "list_machines": "cgsim.machines",
     "load_machine": "cgsim.machines",
-    "lookup_cost": "cgsim.simulate",
-    "replay": "cgsim.replay",
-    "replay_file": "cgsim.replay",
-    "simulate": "cgsim.simulate",
-    "summarise": "cgsim.summary",
-    "trace": "cgsim.trace",
-    "upkeep": "cgsim.upkeep",
+    "lookup_cost": "cgsim.experiments.lookups",
+    "replay": "cgsim.trace_replay.replay",
+    "replay_file": "cgsim.trace_replay.replay",
+    "simulate": "cgsim.experiments.lookups",
+    "summarise": "cgsim.experiments.summary",
+    "trace": "cgsim.scenarios.trace",
+    "upkeep": "cgsim.experiments.upkeep",
 }
 
 __version__ = "0.1.0"

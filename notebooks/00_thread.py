@@ -26,9 +26,9 @@ n_keys: int = 4  # data in the cgroup that is drawn
 designs: list = []  # which are drawn; none: those of the thread
 
 # %%
+from cgsim.experiments.sweeps import DESIGNS, design_names
 from cgsim.kernel import kernel_versions
-from cgsim.machines import list_machines
-from cgsim.report.experiments import DESIGNS, design_names
+from cgsim.machines.model import list_machines
 from cgsim.report.parameters import Choice, Integer, ListOf, check
 
 check(
@@ -88,10 +88,10 @@ designs_table(chosen)
 # %%
 from IPython.display import display
 
-from cgsim.anatomy import anatomy
+from cgsim.experiments.anatomy import anatomy
 from cgsim.report.drawing import alt_text, caption, draw
 from cgsim.report.figure import show
-from cgsim.report.words import answer, heading
+from cgsim.report.sentences import answer, heading
 
 drawn = [anatomy(name, n_keys=n_keys, kernel=kernel, seed=seed) for name in chosen]
 for lookup in drawn:
@@ -99,7 +99,7 @@ for lookup in drawn:
     show(draw(lookup), alt_text(lookup))
 
 # %%
-from cgsim.report.words import anatomy_sentences
+from cgsim.report.sentences import anatomy_sentences
 
 answer(*anatomy_sentences(drawn))
 
@@ -130,7 +130,7 @@ from cgsim.report.tables import machine_table
 machine_table(machine)
 
 # %%
-from cgsim.report.words import profile_sentence
+from cgsim.report.sentences import profile_sentence
 
 answer(profile_sentence(machine))
 

@@ -33,9 +33,9 @@ footprints_kib: list = []  # memory walked through (KiB) to sweep; none: as the 
 designs: list = []  # which designs; none: those of the thread
 
 # %%
+from cgsim.experiments.sweeps import DESIGNS, SIZES, design_names, setting_of
 from cgsim.kernel import kernel_versions
-from cgsim.machines import list_machines
-from cgsim.report.experiments import DESIGNS, SIZES, design_names, setting_of
+from cgsim.machines.model import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, ParameterError, check
 
@@ -79,7 +79,7 @@ if not setting.able(n_keys):
 # overlap. Lines end where a design can hold no more keys; bands are 95 % intervals over seeds.
 
 # %%
-from cgsim.report.experiments import over_cgroups, over_footprint, over_keys
+from cgsim.experiments.sweeps import over_cgroups, over_footprint, over_keys
 from cgsim.report.figure import show
 from cgsim.report.plot import cost_curves, curves_alt
 
@@ -88,7 +88,7 @@ titles = {"dependent": "dependent: one after the other", "throughput": "throughp
 show(cost_curves(by_keys, "n_keys", titles), curves_alt(by_keys, "n_keys", titles))
 
 # %%
-from cgsim.report.words import answer, flips, growth_sentence
+from cgsim.report.sentences import answer, flips, growth_sentence
 
 dependent = by_keys[by_keys["mode"] == "dependent"]
 answer(growth_sentence(dependent, "n_keys", "keys"), flips(dependent, "n_keys", "keys"))
@@ -114,7 +114,7 @@ answer(growth_sentence(dependent, "n_cgroups", "cgroups"), flips(dependent, "n_c
 # of lookups.
 
 # %%
-from cgsim.report.experiments import FOOTPRINT_BYTES
+from cgsim.experiments.sweeps import FOOTPRINT_BYTES
 
 walked = [kib * 1024 for kib in footprints_kib] or list(size.footprints)
 by_footprint = over_footprint(setting, sorted({*walked, FOOTPRINT_BYTES}), n_keys, n_cgroups)
@@ -139,7 +139,7 @@ answer(
 # Every default of a workload has a source or is marked as an assumption (`data/workloads.yml`).
 
 # %%
-from cgsim.report.experiments import in_workloads
+from cgsim.experiments.sweeps import in_workloads
 from cgsim.report.plot import cpi_stacks, stacks_alt, workload_alt, workload_bars
 
 workloads = in_workloads(setting, n_keys=n_keys)
@@ -147,7 +147,7 @@ places = {"network": "network", "gpu": "gpu"}
 show(workload_bars(workloads, places), workload_alt(workloads, places))
 
 # %%
-from cgsim.report.words import leaders_sentence
+from cgsim.report.sentences import leaders_sentence
 
 network = workloads[workloads["workload"] == "network"]
 gpu = workloads[workloads["workload"] == "gpu"]
@@ -163,7 +163,7 @@ answer(leaders_sentence(network, "Network"), leaders_sentence(gpu, "GPU"))
 show(cpi_stacks(workloads, places), stacks_alt(workloads, places))
 
 # %%
-from cgsim.report.words import stack_sentence
+from cgsim.report.sentences import stack_sentence
 
 answer(stack_sentence(network, "Network"), stack_sentence(gpu, "GPU"))
 
@@ -176,7 +176,7 @@ from cgsim.report.plot import memory_alt, memory_bars
 show(memory_bars(network, n_keys), memory_alt(network, n_keys))
 
 # %%
-from cgsim.report.words import field_sentence, memory_sentence, per_cgroup_bytes
+from cgsim.report.sentences import field_sentence, memory_sentence, per_cgroup_bytes
 
 answer(memory_sentence(per_cgroup_bytes(network, n_keys), n_keys), field_sentence(network))
 
@@ -219,7 +219,7 @@ explorer(
 # ## Does it hang on the machine?
 
 # %%
-from cgsim.report.words import agreement_sentence
+from cgsim.report.sentences import agreement_sentence
 
 second = in_workloads(setting.on(second_machine), n_keys=n_keys)
 html_table(
@@ -254,7 +254,7 @@ answer(
 # ## The answer so far
 
 # %%
-from cgsim.report.words import conclusion
+from cgsim.report.sentences import conclusion
 
 answer(*conclusion(columns, by_keys, network, n_keys))
 

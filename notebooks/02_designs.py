@@ -31,9 +31,9 @@ removals: int = 1000  # removals a second, assumed
 designs: list = []  # which designs; none: all
 
 # %%
+from cgsim.experiments.sweeps import design_names, setting_of
 from cgsim.kernel import kernel_versions
-from cgsim.machines import list_machines
-from cgsim.report.experiments import design_names, setting_of
+from cgsim.machines.model import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, ParameterError, check
 
@@ -109,7 +109,7 @@ side_by_side(study.warm, ("create", "first install", "install", "remove", "teard
 
 # %%
 from cgsim.report.design_page import upkeep_sentences
-from cgsim.report.words import answer
+from cgsim.report.sentences import answer
 
 answer(*upkeep_sentences(study.warm, grace_ms, removals))
 
@@ -143,9 +143,9 @@ answer(str(verify(COUNTER)), str(verify(careless)))
 # top of what finding and calling its programs takes (*no buffer*):
 
 # %%
+from cgsim.experiments.sweeps import FOOTPRINT_BYTES
 from cgsim.interface import packet_cost
 from cgsim.report.design_page import packet_table
-from cgsim.report.experiments import FOOTPRINT_BYTES
 
 options = {"n_cgroups": n_cgroups, "seed": seed, "kernel": kernel, **given}
 packets = packet_cost(machine, packets={"quick": 500, "full": 10_000}[preset], **options)

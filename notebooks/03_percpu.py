@@ -27,7 +27,7 @@ cpus: list = []  # numbers of CPUs to sweep; none: as the preset says
 cgroups: list = [10, 100, 1000, 10000]  # numbers of cgroups for the memory
 
 # %%
-from cgsim.machines import list_machines, load_machine
+from cgsim.machines.model import list_machines, load_machine
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, check
 
@@ -60,7 +60,7 @@ most = max(counts)
 # perfbook_count`.
 
 # %%
-from cgsim.contention import sweep_updates
+from cgsim.experiments.counters import sweep_updates
 from cgsim.report.figure import show
 from cgsim.report.plot_percpu import alt, by_cpus, winner_sentence
 
@@ -68,7 +68,7 @@ updates = sweep_updates(layouts, machine, counts, **options)
 show(by_cpus(updates, "ns per update"), alt(updates, "Cost of an update against CPUs"))
 
 # %%
-from cgsim.report.words import answer, plain
+from cgsim.report.sentences import answer, plain
 
 answer(winner_sentence(updates))
 
@@ -79,7 +79,7 @@ answer(winner_sentence(updates))
 # core that wrote it last. A percpu allocation zeroes the copy of every possible CPU.
 
 # %%
-from cgsim.contention import sweep_lifetimes
+from cgsim.experiments.counters import sweep_lifetimes
 from cgsim.report.plot_percpu import read_sentence
 
 lives = sweep_lifetimes(layouts, machine, counts[::2] if preset == "quick" else counts, **options)
@@ -114,7 +114,7 @@ html_table(
 # where a program that is content with its error bound reads one word.
 
 # %%
-from cgsim.contention import update_cost
+from cgsim.experiments.counters import update_cost
 from cgsim.report.plot_percpu import winners
 
 mixed = []
@@ -214,7 +214,7 @@ answer(f"Of {len(disturbed)} layouts, these lose updates: {', '.join(bad) or 'no
 # each ends it. The kernel's units are a power of two apart, so all copies want the same set.
 
 # %%
-from cgsim.contention import Stand
+from cgsim.experiments.counters import Stand
 from cgsim.percpu import get_layout
 from cgsim.report.plot_percpu import lines_and_sets, used_sets
 
@@ -240,7 +240,7 @@ answer(f"The copies of {shown} CPUs use so many L1 sets: {', '.join(facts)}.")
 # percpu counter takes a page of each CPU, which the next ones share.
 
 # %%
-from cgsim.contention import memory_table
+from cgsim.experiments.counters import memory_table
 from cgsim.report.plot_percpu import memory
 
 table = memory_table(layouts, machine, counts, sorted({1, *cgroups}))

@@ -28,10 +28,11 @@ settings.load_profile("cgsim")
 
 # Tests that need the compiler's products, which `make boundscheck` repeats with bounds checked.
 _ENGINE_PACKAGES = (
+    "cgsim.compile",
     "cgsim.core",
     "cgsim.designs",
     "cgsim.percpu",
-    "cgsim.replay",
+    "cgsim.trace_replay",
     "cgsim.workloads",
 )
 

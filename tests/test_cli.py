@@ -319,7 +319,7 @@ def test_reader_that_leaves() -> None:
     """`cgsim machines | head -1` ends quietly."""
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "cgsim.cli", "machines"], stdout=writing, stderr=subprocess.PIPE
+        [sys.executable, "-m", "cgsim", "machines"], stdout=writing, stderr=subprocess.PIPE
     )
     os.close(writing)
     os.close(reading)

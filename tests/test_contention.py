@@ -7,12 +7,12 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from cgsim.contention import lifetime_cost, memory_table, read_cost, update_cost
 from cgsim.errors import UserError
-from cgsim.machines import load_machine
+from cgsim.experiments.counters import lifetime_cost, memory_table, read_cost, update_cost
+from cgsim.machines.model import load_machine
 from cgsim.percpu import list_layouts
-from cgsim.published import predict_count, predict_hash
-from cgsim.validate import compare_orders, validate_published
+from cgsim.validation.perfbook import predict_count, predict_hash
+from cgsim.validation.published import compare_orders, validate_published
 
 ATOMIC, PADDED, PACKED, PLAIN = "shared-atomic", "padded", "packed", "shared-plain"
 XEON = "xeon-8176-8s"

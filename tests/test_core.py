@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgsim.core import blocks, traced
+from cgsim.compile.jit import njit
+from cgsim.core import block_fields, traced
 from cgsim.core.heap import (
     Heap,
     allocate,
@@ -21,8 +22,7 @@ from cgsim.core.heap import (
     retire,
     slab_order,
 )
-from cgsim.core.jit import njit
-from cgsim.core.memory import address_of
+from cgsim.core.host_memory import address_of
 from cgsim.core.space import (
     Native,
     Timed,
@@ -43,12 +43,12 @@ from cgsim.core.space import (
     work,
 )
 from cgsim.core.system import CLUSTER, PRIVATE, LevelSpec, System
-from cgsim.machines import load_machine
-from cgsim.spec import system_spec
+from cgsim.machines.model import load_machine
+from cgsim.machines.system_spec import system_spec
 
 MEMORY_BYTES = 1 << 26
 LINE = 64
-TICKS = blocks.TICKS
+TICKS = block_fields.TICKS
 
 # --- allocator ---
 
@@ -272,9 +272,9 @@ class Bench:
         """Cycles that a program of rows with addresses relative to the object takes."""
         program = np.array(rows, dtype=np.int64).reshape(-1, 4)
         program[:, 1] += self.base * (program[:, 0] < WORK)
-        begin = int(self.system.field(blocks.C_RETIRE))
+        begin = int(self.system.field(block_fields.C_RETIRE))
         run(self.space, program, np.zeros(len(program), dtype=np.int64))
-        return (int(self.system.field(blocks.C_RETIRE)) - begin) / TICKS
+        return (int(self.system.field(block_fields.C_RETIRE)) - begin) / TICKS
 
 
 def test_widths_truncate_and_extend_with_zeros() -> None:
@@ -341,7 +341,7 @@ def test_causes_add_up_to_the_clock(rows: list[tuple[int, int, int, int]]) -> No
     for _ in range(2):
         bench.run(rows)
         causes = bench.system.causes()
-        assert causes.sum() == bench.system.field(blocks.C_RETIRE)
+        assert causes.sum() == bench.system.field(block_fields.C_RETIRE)
         assert (causes >= 0).all()
     straight = sum(argument if what == WORK else what != COMPUTE for what, _, argument, _ in rows)
     assert bench.system.counters()["instructions"] == 2 * straight
@@ -549,13 +549,13 @@ class Lists:
     def fill_last(self, entry: list[int]) -> None:
         """A line enters the last level."""
         victim = self.push(2, entry)
-        if victim is not None and self.inclusion == blocks.INCLUSIVE:
+        if victim is not None and self.inclusion == block_fields.INCLUSIVE:
             self.pull(0, victim[0])
             self.pull(1, victim[0])
 
     def evict(self, level: int, entry: list[int]) -> None:
         """An entry fell out of level - 1."""
-        if not entry[1] and not (level == 2 and self.inclusion == blocks.VICTIM):
+        if not entry[1] and not (level == 2 and self.inclusion == block_fields.VICTIM):
             return
         present = self.pull(level, entry[0])
         if present is not None:
@@ -591,9 +591,9 @@ class Lists:
         entry = self.pull(2, line)
         if entry is None:
             self.misses[2] += 1
-            if self.inclusion != blocks.VICTIM:
+            if self.inclusion != block_fields.VICTIM:
                 self.fill_last([line, 0])
-        elif self.inclusion == blocks.VICTIM:
+        elif self.inclusion == block_fields.VICTIM:
             dirty = entry[1]
         else:
             self.push(2, entry)
@@ -614,7 +614,7 @@ GEOMETRY = st.tuples(
 @settings(max_examples=60)
 @given(
     geometry=GEOMETRY,
-    inclusion=st.sampled_from([blocks.NINE, blocks.INCLUSIVE, blocks.VICTIM]),
+    inclusion=st.sampled_from([block_fields.NINE, block_fields.INCLUSIVE, block_fields.VICTIM]),
     seed=st.integers(0, 2**32 - 1),
     lines=st.integers(2, 400),
 )
@@ -628,7 +628,7 @@ def test_misses_are_those_of_plain_lists(
             4.0 * 4**level,
             0.0,
             PRIVATE if level < 2 else CLUSTER,
-            inclusion if level == 2 else blocks.NINE,
+            inclusion if level == 2 else block_fields.NINE,
         )
         for level, (sets, ways) in enumerate(geometry)
     )
@@ -731,7 +731,11 @@ def test_two_cpus_share_lines_as_a_directory_says(accesses: list[tuple[int, int,
         model.access(cpu, line, writes)
     counted = [
         bench.system.system_field(field)
-        for field in (blocks.S_TRANSFERS, blocks.S_UPGRADES, blocks.S_INVALIDATIONS)
+        for field in (
+            block_fields.S_TRANSFERS,
+            block_fields.S_UPGRADES,
+            block_fields.S_INVALIDATIONS,
+        )
     ]
     assert counted == [model.transfers, model.upgrades, model.invalidations]
 
@@ -740,9 +744,9 @@ def test_a_line_between_two_cpus_is_transferred_each_time() -> None:
     bench = Bench(cpus=2)
     rows = np.array([(i % 2, bench.base, 1) for i in range(200)])
     run_on(bench.heap.mem, bench.heap.block, bench.system.cpu_row(), rows)
-    assert bench.system.system_field(blocks.S_TRANSFERS) == 199
+    assert bench.system.system_field(block_fields.S_TRANSFERS) == 199
     alone = Bench(cpus=2)
     rows[:, 0] = 0
     rows[:, 1] = alone.base
     run_on(alone.heap.mem, alone.heap.block, alone.system.cpu_row(), rows)
-    assert alone.system.system_field(blocks.S_TRANSFERS) == 0
+    assert alone.system.system_field(block_fields.S_TRANSFERS) == 0

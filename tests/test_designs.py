@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cgsim.compile.jit import njit
 from cgsim.core import traced
 from cgsim.core.heap import Heap, allocate, grace_period, release, retire
-from cgsim.core.jit import njit
-from cgsim.core.memory import address_of
+from cgsim.core.host_memory import address_of
 from cgsim.core.space import Native, Timed, Traced, load, peek, poke, store, work
 from cgsim.core.system import System
 from cgsim.designs import Design, add_design, base, blkg, get_design, list_designs, pointer_hash
 from cgsim.designs.base import create, insert, lookup, put, register, remove, teardown
 from cgsim.designs.ids import new_id
 from cgsim.designs.objects import cgroup_cache, field_offset
-from cgsim.drive import Harness, populate, run_lookups
 from cgsim.errors import UserError
 from cgsim.kernel import load_kernel
-from cgsim.machines import load_machine
-from cgsim.spec import system_spec
+from cgsim.machines.model import load_machine
+from cgsim.machines.system_spec import system_spec
+from cgsim.stage.loops import Harness, populate, run_lookups
 
 MEMORY_BYTES = 1 << 27
 INSTALL, LOOKUP, REMOVE, TEARDOWN, GRACE = range(5)
@@ -550,9 +550,9 @@ def test_a_name_is_taken_once() -> None:
 @pytest.mark.compiled
 def test_a_foreign_design_leaves_no_trace_in_the_package_cache() -> None:
     """Its types name a module that other processes cannot import."""
-    from cgsim import drive
+    from cgsim.stage import loops
 
-    kernel = drive._populate
-    assert drive._compiled(kernel, Toy) is not kernel
-    assert drive._compiled(kernel, Toy) is drive._compiled(kernel, Toy)
-    assert drive._compiled(kernel, get_design("list").parameters) is kernel
+    kernel = loops._populate
+    assert loops._compiled(kernel, Toy) is not kernel
+    assert loops._compiled(kernel, Toy) is loops._compiled(kernel, Toy)
+    assert loops._compiled(kernel, get_design("list").parameters) is kernel

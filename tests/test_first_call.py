@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numba import types
 
-from cgsim import _aside
-from cgsim.core import jit, timed
-from cgsim.core.raw import call_i64_4, function_address
+from cgsim.compile import _aside, jit
+from cgsim.compile.intrinsics import call_i64_4, function_address
+from cgsim.core import timed
 
 compiled_only = pytest.mark.skipif(jit.JIT_DISABLED, reason="nothing is compiled")
 locks_only = pytest.mark.skipif(_aside.fcntl is None, reason="no file locks")
@@ -44,7 +44,10 @@ def test_one_process_compiles_and_others_wait(tmp_path):
     program = f"import time, pathlib; time.sleep(0.5); pathlib.Path({str(done)!r}).touch()"
     assert _aside.start(program, where)
     assert not _aside.start(program, where)  # somebody does already
-    waited = f"from cgsim import _aside; import pathlib; _aside.wait(pathlib.Path({str(where)!r}))"
+    waited = (
+        "from cgsim.compile import _aside; import pathlib; "
+        f"_aside.wait(pathlib.Path({str(where)!r}))"
+    )
     assert run(f"{waited}; print(pathlib.Path({str(done)!r}).exists())").strip() == "True"
     _aside.wait(where)
     assert done.exists()
@@ -84,7 +87,7 @@ def test_nothing_is_started_where_nothing_can_be_written(tmp_path, two_cpus):
 @locks_only
 def test_no_process_outlives_its_parent(tmp_path):
     code = (
-        "import pathlib; from cgsim import _aside; _aside._free_cpus = lambda: 2\n"
+        "import pathlib; from cgsim.compile import _aside; _aside._free_cpus = lambda: 2\n"
         f"_aside.start('import time; time.sleep(600)', pathlib.Path({str(tmp_path)!r}))\n"
         "print(_aside._child.pid)"
     )
@@ -174,7 +177,7 @@ def test_trace_loads_no_frames(tmp_path):
     # an index of cached code names all types that it was compiled for, and loads their modules
     code = "import sys, cgsim; cgsim.trace('idr/depth=2', cycles=False); print(*sys.modules)"
     loaded = run(code, NUMBA_CACHE_DIR=os.fspath(tmp_path)).split()
-    assert "cgsim.trace" in loaded
+    assert "cgsim.scenarios.trace" in loaded
     assert {"pandas", "matplotlib"}.isdisjoint(loaded)
 
 

@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from benchmarks import functional as page
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release
-from cgsim.core.jit import njit
 from cgsim.core.space import load, store
 from cgsim.designs import Design, add_design, base, get_design, list_designs
 from cgsim.designs.ids import new_id
 from cgsim.designs.objects import cgroup_cache, field_offset
 from cgsim.designs.pointer_hash import AS_POSTED
 from cgsim.errors import UserError
-from cgsim.functional import FAULTS, KINDS, compare_all, compare_with_dict
 from cgsim.kernel import kernel_versions
+from cgsim.stage.against_dict import FAULTS, KINDS, compare_all, compare_with_dict
 
 OPERATIONS = 60_000
 MILLIONS = 10_000_000

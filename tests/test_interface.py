@@ -11,7 +11,7 @@ import pytest
 from cgsim import cli
 from cgsim.core import traced
 from cgsim.core.heap import Heap
-from cgsim.core.memory import address_of
+from cgsim.core.host_memory import address_of
 from cgsim.core.space import Traced, peek
 from cgsim.designs.pointer_hash import AS_POSTED
 from cgsim.errors import UserError

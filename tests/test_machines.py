@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, get_type_hints
 import pytest
 import yaml
 
-from cgsim import machines
 from cgsim.data import data_path
 from cgsim.errors import UserError
-from cgsim.machines import (
+from cgsim.machines import model as machines
+from cgsim.machines.model import (
     Distance,
     Machine,
     explain,

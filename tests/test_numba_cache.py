@@ -6,21 +6,23 @@ from pathlib import Path
 import pytest
 
 import cgsim
-from cgsim import _numba_cache
+from cgsim.compile import cache
 
 PACKAGE = Path(cgsim.__file__).parent
 PYTHON_ONLY = {
-    "cgsim._aside",
-    "cgsim.cache_geometry",
+    "cgsim.compile._aside",
+    "cgsim.trace_replay.geometry",
     "cgsim.data",
     "cgsim.errors",
     "cgsim.files",
     "cgsim.interface.program",
     "cgsim.kernel",
     "cgsim.machines",
-    "cgsim.memory",
-    "cgsim.population",
-    "cgsim.spec",
+    "cgsim.machines.model",
+    "cgsim.kernel_fields",
+    "cgsim.experiments.footprint",
+    "cgsim.stage.population",
+    "cgsim.machines.system_spec",
 }
 """Modules without constants that kernels read; what they give to kernels goes in as arguments."""
 
@@ -33,11 +35,11 @@ def imported_modules(source):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("source", _numba_cache.compiled_sources(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", cache.compiled_sources(), ids=lambda path: path.stem)
 def test_compiled_files_take_constants_from_hashed_files_only(source):
     hashed = {
         "cgsim." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
-        for path in _numba_cache.compiled_sources()
+        for path in cache.compiled_sources()
     }
     known = {m.removesuffix(".__init__") for m in hashed} | PYTHON_ONLY | {"cgsim"}
     modules = {
@@ -49,17 +51,17 @@ def test_compiled_files_take_constants_from_hashed_files_only(source):
 
 
 def test_hash_follows_sources_settings_and_version(monkeypatch, tmp_path):
-    before = _numba_cache.source_hash("1.0")
-    assert _numba_cache.source_hash("1.0") == before
-    assert _numba_cache.source_hash("1.1") != before
+    before = cache.source_hash("1.0")
+    assert cache.source_hash("1.0") == before
+    assert cache.source_hash("1.1") != before
     monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
-    assert _numba_cache.source_hash("1.0") != before
+    assert cache.source_hash("1.0") != before
     monkeypatch.delenv("NUMBA_BOUNDSCHECK")
     copy = tmp_path / "cgsim"
     (copy / "core").mkdir(parents=True)
     kernel = copy / "core" / "kernel.py"
     kernel.write_text("LATENCY = 4\n")
-    monkeypatch.setattr(_numba_cache, "__file__", str(copy / "_numba_cache.py"))
-    first = _numba_cache.source_hash("1.0")
+    monkeypatch.setattr(cache, "__file__", str(copy / "compile" / "cache.py"))
+    first = cache.source_hash("1.0")
     kernel.write_text("LATENCY = 5\n")
-    assert _numba_cache.source_hash("1.0") != first
+    assert cache.source_hash("1.0") != first

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cgsim.core.heap import Heap
-from cgsim.core.memory import address_of
+from cgsim.core.host_memory import address_of
 from cgsim.core.space import Native
 from cgsim.errors import UserError
-from cgsim.machines import load_machine
-from cgsim.percpu import Place, get_layout, list_layouts, turns
+from cgsim.machines.model import load_machine
+from cgsim.percpu import Place, get_layout, list_layouts, many_cpus
 from cgsim.percpu.base import SCRATCH
 from cgsim.percpu.batched import batch_of
 from cgsim.percpu.chunks import UNIT_BYTES, PercpuAllocator, percpu_bytes, populated_bytes
@@ -32,16 +32,16 @@ def _play(layout, cpus, amounts=(1,), seed=1, counters=1, interrupts=0):
     space = Native(heap.mem, heap.block)
     scratch = np.zeros((2 * cpus, SCRATCH), dtype=np.int64)
     phases = np.zeros(cpus, dtype=np.int64)
-    fields = dict.fromkeys(turns.Plan._fields, 0) | {
+    fields = dict.fromkeys(many_cpus.Plan._fields, 0) | {
         "rows": address_of(rows), "counters": counters, "fields": rows.shape[1], "seed": seed,
         "interrupts": interrupts, "interruptible": int(layout.interrupts != "off"),
     }  # fmt: skip
-    done, extra = turns.run_native(
-        space, example, turns.Plan(**fields), address_of(scratch), phases, UPDATES,
+    done, extra = many_cpus.run_native(
+        space, example, many_cpus.Plan(**fields), address_of(scratch), phases, UPDATES,
         np.array(amounts, dtype=np.int64),
     )  # fmt: skip
     sums = np.zeros(counters, dtype=np.int64)
-    turns.sums_of(space, example, address_of(rows), rows.shape[1], sums)
+    many_cpus.sums_of(space, example, address_of(rows), rows.shape[1], sums)
     return int(sums.sum()), done + extra
 
 

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 import cgsim
-from cgsim.core import blocks
+from cgsim.compile.jit import njit
+from cgsim.core import block_fields
+from cgsim.core.attribution import P_ACCESSES, P_FALSE, P_WAIT
 from cgsim.core.heap import Heap
-from cgsim.core.jit import njit
 from cgsim.core.lru_list import new_list, touch
-from cgsim.core.places import P_ACCESSES, P_FALSE, P_WAIT
 from cgsim.core.space import Timed, load, now, pause, store
 from cgsim.core.system import CLUSTER, PRIVATE, LevelSpec, System
-from cgsim.machines import load_machine
-from cgsim.spec import system_spec
+from cgsim.machines.model import load_machine
+from cgsim.machines.system_spec import system_spec
 
 pytestmark = pytest.mark.engine
 
@@ -27,7 +27,7 @@ def take_turns(mem, heap, cpus, program):
     """int64[n, 3] rows (CPU, address, writes), one after the other in simulated time."""
     for i in range(program.shape[0]):
         space = Timed(mem, heap, cpus[program[i, 0]])
-        pause(space, max((i + 1) * 4000 * blocks.TICKS - now(space), 0), 0)
+        pause(space, max((i + 1) * 4000 * block_fields.TICKS - now(space), 0), 0)
         if program[i, 2] != 0:
             store(space, program[i, 1], 8, 1, 0, 0)
         else:
@@ -67,14 +67,14 @@ def test_words_of_one_line_are_shared_falsely() -> None:
 def test_a_word_that_both_write_is_shared_truly() -> None:
     heap, base, system = shared_line(2)
     counts = play(heap, system, [(i % 2, base, 1) for i in range(100)])
-    assert system.system_field(blocks.S_TRANSFERS) == 99
+    assert system.system_field(block_fields.S_TRANSFERS) == 99
     assert int(counts[0][P_FALSE]) == 0
 
 
 def test_words_on_lines_of_their_own_are_not_shared() -> None:
     heap, base, system = shared_line(2)
     counts = play(heap, system, [(i % 2, base + 64 * (i % 2), 1) for i in range(100)])
-    assert system.system_field(blocks.S_TRANSFERS) == 0
+    assert system.system_field(block_fields.S_TRANSFERS) == 0
     assert all(int(row[P_FALSE]) == 0 for row in counts.values())
 
 
@@ -83,7 +83,7 @@ def test_attribution_explains_the_cpi_stack_and_changes_nothing(prefetch: bool) 
     given = {**SMALL, "prefetch_next_line": prefetch}
     words = cgsim.attribute("idr", "zen4-genoa", "network", **given)
     row = cgsim.simulate("idr", "zen4-genoa", "network", replicates=1, **given).iloc[0]
-    causes = [f"{cause}_cycles" for cause in blocks.CAUSES if cause not in ("work", "branch")]
+    causes = [f"{cause}_cycles" for cause in block_fields.CAUSES if cause not in ("work", "branch")]
     assert words["wait_cycles"].sum() == pytest.approx(row[causes].sum())
     assert words["accesses"].sum() == pytest.approx(row["accesses"])
     served = words[["L1", "L2", "L3", "L4", "memory", "coherence"]].sum(axis=1)
@@ -94,7 +94,7 @@ def test_attribution_explains_the_cpi_stack_and_changes_nothing(prefetch: bool) 
 def test_a_larger_object_costs_what_it_is_charged() -> None:
     heap, base, system = shared_line(1)
     counts = play(heap, system, [(0, base + 64 * i, 0) for i in range(8)])
-    memory = system.spec.memory_cycles[0][0] * blocks.TICKS
+    memory = system.spec.memory_cycles[0][0] * block_fields.TICKS
     assert [int(counts[64 * i][P_WAIT]) for i in range(8)] == pytest.approx([memory] * 8, rel=0.01)
 
 

@@ -10,11 +10,11 @@ import sample_frames as sample
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgsim.anatomy import Anatomy, Object, Touch
 from cgsim.designs import get_design, list_designs
 from cgsim.errors import UserError
+from cgsim.experiments.anatomy import Anatomy, Object, Touch
+from cgsim.experiments.sweeps import DESIGNS
 from cgsim.report import drawing, figure, plot
-from cgsim.report.experiments import DESIGNS
 from cgsim.report.widgets import bars_html, explorer
 
 TITLES = {"dependent": "one after the other", "throughput": "overlapping"}

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from reference_cache import RefLevel, replay_reference
 
-from cgsim.cache_geometry import parse_caches, parse_tlb
-from cgsim.errors import UserError
-from cgsim.reference_traces import (
+from benchmarks.reference_traces import (
     FULL_LENGTH,
     cpus_of,
     golden_counts,
     reference_trace,
     writes_of,
 )
-from cgsim.replay import FalselySharedLine, FalseSharing, Replay, replay, replay_file
+from cgsim.errors import UserError
+from cgsim.trace_replay.geometry import parse_caches, parse_tlb
+from cgsim.trace_replay.replay import FalselySharedLine, FalseSharing, Replay, replay, replay_file
 
 GOLDEN = golden_counts()
 SHORT = 60_000
@@ -256,8 +256,8 @@ def test_lackey(tmp_path: Path) -> None:
 
 def test_machine(tmp_path: Path) -> None:
     """A profile's caches, with CPUs that share them by its numbering."""
-    from cgsim.cache_geometry import levels_of_machine, places_on_machine
-    from cgsim.machines import list_machines, load_machine
+    from cgsim.machines.model import list_machines, load_machine
+    from cgsim.trace_replay.geometry import levels_of_machine, places_on_machine
 
     np.save(tmp_path / "trace.npy", reference_trace("T1", 2000))
     for name in list_machines():

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_cache import Reference, RefLevel, replay_reference
 
-from cgsim.cache_geometry import Level
-from cgsim.core.jit import JIT_DISABLED
-from cgsim.replay_run import COUNT_COLUMNS, Options, Plan, choose_kernel, run, run_tlb
+from cgsim.compile.jit import JIT_DISABLED
+from cgsim.trace_replay.geometry import Level
+from cgsim.trace_replay.run import COUNT_COLUMNS, Options, Plan, choose_kernel, run, run_tlb
 
 EXAMPLES = 20 if JIT_DISABLED else 120
 FAR = 0xFFFF_8880_0000_0000
@@ -180,7 +180,7 @@ def test_sets_without_a_common_window(scale: int) -> None:
 
 def test_a_failing_thread_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its error is raised; nobody waits for it."""
-    from cgsim.core import replay_partition
+    from cgsim.core.replay import partition as replay_partition
 
     def scatter(*arguments: Any) -> None:
         if arguments[4] > 0:

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from cgsim import load_machine
-from cgsim.cli import main
+from cgsim.cli.command_line import main
 from cgsim.core.space import Native
 from cgsim.kernel import load_kernel
-from cgsim.scale import accuracy, measured_scale, order_pairs, scale_ids, validate_scale
-from cgsim.scale.predict import DISTRIBUTIONS, _order
-from cgsim.scale.setups import Workshop, setup_of
 from cgsim.scenarios.play import play_once
+from cgsim.validation.scale import accuracy, measured_scale, order_pairs, scale_ids, validate_scale
+from cgsim.validation.scale.predict import DISTRIBUTIONS, _order
+from cgsim.validation.scale.setups import Workshop, setup_of
 
 
 def test_every_recorded_id_has_a_setup() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cgsim.core import blocks as b
-from cgsim.core.jit import JIT_DISABLED
+from cgsim.compile.jit import JIT_DISABLED
+from cgsim.core import block_fields as b
 from cgsim.core.space import Timed
 from cgsim.core.system import System
-from cgsim.drive import (
+from cgsim.machines.model import load_machine
+from cgsim.machines.system_spec import system_spec
+from cgsim.stage.loops import (
     COUNT_DATUM,
     DEPENDENT,
     IGNORE_DATUM,
@@ -19,9 +21,7 @@ from cgsim.drive import (
     Harness,
     run_lookups,
 )
-from cgsim.machines import load_machine
-from cgsim.population import build_population
-from cgsim.spec import system_spec
+from cgsim.stage.population import build_population
 
 _HARNESS = Harness(instructions=7, ticks=0, chain=1)
 _CLOCKS = (b.C_RETIRE, b.C_DISPATCH, b.C_INSTRUCTIONS, b.C_ACCESSES, b.C_BRANCHES, b.C_MISPREDICTS)

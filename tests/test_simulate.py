@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from cgsim.core.blocks import CAUSES
+from cgsim.core.block_fields import CAUSES
 from cgsim.errors import UserError
-from cgsim.machines import load_machine
-from cgsim.population import build_population
-from cgsim.simulate import lookup_cost, simulate
-from cgsim.summary import interval_half_width, summarise
+from cgsim.experiments.lookups import lookup_cost, simulate
+from cgsim.experiments.summary import interval_half_width, summarise
+from cgsim.machines.model import load_machine
+from cgsim.stage.population import build_population
 
 MACHINE = "zen4-genoa"
 SMALL = {"lookups": 200, "replicates": 2}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgsim.errors import UserError
-from cgsim.report import compare, tables, text, words
+from cgsim.report import compare, sentences, tables, text
 from cgsim.report.thread import quote_html, thread_lines
 
 PROSE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
@@ -116,7 +116,7 @@ def test_leaders_are_computed() -> None:
     """The sentence names the cheapest of the frame, not a favourite of ours."""
     frame = sample.at_point()
     general = frame[frame["design"] != "direct-inlined"]
-    sentence = words.leaders_sentence(general, "Here")
+    sentence = sentences.leaders_sentence(general, "Here")
     assert sentence.startswith("Here: direct and subsys cost least, 4.5 ns (level") or (
         sentence.startswith("Here: direct and subsys cost least, 4.6 ns (level")
     )
@@ -124,35 +124,37 @@ def test_leaders_are_computed() -> None:
     assert sentence.endswith("last list, 30.0 ns (6.6 times that).")
     turned = general.assign(ns=1000 / general["ns"])
     turned = turned.assign(ns_low=turned["ns"], ns_high=turned["ns"])
-    assert words.leaders_sentence(turned, "Here").startswith("Here: list costs least")
-    tiny = words.leaders_sentence(frame, "Here")
+    assert sentences.leaders_sentence(turned, "Here").startswith("Here: list costs least")
+    tiny = sentences.leaders_sentence(frame, "Here")
     assert "direct-inlined costs least, less than 0.2 ns; next comes direct, 4." in tiny
     assert "times that" not in tiny
     same = frame.assign(ns=1.0, ns_low=1.0, ns_high=1.0)
-    assert "no difference" in words.leaders_sentence(same, "Here")
+    assert "no difference" in sentences.leaders_sentence(same, "Here")
 
 
 def test_growth_and_flips() -> None:
     """Growth is told with its ends and the last point; a change of the cheapest with its place."""
     frame = sample.over_keys()
     frame = frame[frame["mode"] == "dependent"]
-    text_of = words.growth_sentence(frame, "n_keys", "keys")
+    text_of = sentences.growth_sentence(frame, "n_keys", "keys")
     assert text_of.startswith("From 1 to 64 keys the cost grows: list from 3.8 to 240.0 ns")
     assert "no clear growth for hash, table, subsys and direct" in text_of
-    assert "from 1 keys on hash-rcu" in words.flips(frame, "n_keys", "keys")
-    assert "from 8 keys on direct" in words.flips(frame, "n_keys", "keys")
+    assert "from 1 keys on hash-rcu" in sentences.flips(frame, "n_keys", "keys")
+    assert "from 8 keys on direct" in sentences.flips(frame, "n_keys", "keys")
     one = frame[frame["n_keys"] == 8]
-    assert "one point only" in words.growth_sentence(one, "n_keys", "keys")
-    assert "whole range: direct and subsys" in words.flips(one, "n_keys", "keys")
+    assert "one point only" in sentences.growth_sentence(one, "n_keys", "keys")
+    assert "whole range: direct and subsys" in sentences.flips(one, "n_keys", "keys")
     walked = frame.assign(footprint_bytes=frame["n_keys"] * 1024)
-    assert words.growth_sentence(walked, "footprint_bytes", "KiB").startswith("From 1 to 64 KiB")
+    assert sentences.growth_sentence(walked, "footprint_bytes", "KiB").startswith(
+        "From 1 to 64 KiB"
+    )
 
 
 def test_conclusion() -> None:
     """The answer names limits from the designs' own facts, and where the favourite loses."""
     network = sample.workloads().query("workload == 'network'")
     columns = {"network": network, "isolated": sample.at_point()}
-    first, second = words.conclusion(columns, sample.over_keys(), network, 8)
+    first, second = sentences.conclusion(columns, sample.over_keys(), network, 8)
     assert "Cheapest in the network workload: direct-inlined." in first
     assert "holds at most 64 keys" in first
     assert first.endswith("without such limits: hash-rcu.")
@@ -160,15 +162,17 @@ def test_conclusion() -> None:
     assert "dependent with 64 keys, 48.0 ns against 7.6 ns of table" in second
     assert "memory, 512 bytes per cgroup against 128 of subsys" in second
     alone = network[network["design"] == "hash-rcu"]
-    best = words.conclusion({"network": alone}, sample.over_keys().query("n_keys == 1"), alone, 8)
+    best = sentences.conclusion(
+        {"network": alone}, sample.over_keys().query("n_keys == 1"), alone, 8
+    )
     assert best[1] == "hash-rcu loses nowhere among the points simulated here."
 
 
 def test_fields_that_cost_nothing() -> None:
     """Fields that fit the slab's slack are named with their bytes; none, no sentence."""
     frame = sample.at_point()
-    assert "(bytes: hash 160, hash-rcu 160)" in words.field_sentence(frame)
-    assert words.field_sentence(frame.assign(field_bytes=0)) == ""
+    assert "(bytes: hash 160, hash-rcu 160)" in sentences.field_sentence(frame)
+    assert sentences.field_sentence(frame.assign(field_bytes=0)) == ""
 
 
 def test_agreement() -> None:
@@ -182,8 +186,8 @@ def test_agreement() -> None:
     assert rank == pytest.approx(-1)
     assert ("list", "table") in turned
     assert ("subsys", "direct") not in turned
-    assert "clearly change places" in words.agreement_sentence(one, other, "x", "m2")
-    assert "too few" in words.agreement_sentence(one.iloc[:2], one, "x", "m2")
+    assert "clearly change places" in sentences.agreement_sentence(one, other, "x", "m2")
+    assert "too few" in sentences.agreement_sentence(one.iloc[:2], one, "x", "m2")
 
 
 def test_tables_escape() -> None:
@@ -195,6 +199,6 @@ def test_tables_escape() -> None:
     rows = tables.cost_rows({"x": frame, "y": frame.iloc[:1]}, frame, 8)
     assert rows[0] == ("list", "30.0 +-0.6", "30.0 +-0.6", "512")
     assert rows[1][2] == "-"
-    assert words.answer("<i>").data == '<div class="answer"><p>&lt;i&gt;</p></div>'
+    assert sentences.answer("<i>").data == '<div class="answer"><p>&lt;i&gt;</p></div>'
     assert "hash-rcu" in tables.designs_table(["hash-rcu"]).data
     assert "L2" in tables.machine_table("zen5-vm").data

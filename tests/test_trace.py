@@ -10,9 +10,9 @@ import pytest
 
 from cgsim.errors import UserError
 from cgsim.kernel import kernel_versions, load_kernel
+from cgsim.kernel_fields import field_name, recorded_rows, rows_of, without_index
 from cgsim.scenarios import all_scenarios, numbers_in
-from cgsim.scenarios.fields import field_name, recorded_rows, rows_of, without_index
-from cgsim.trace import compare, count_locked, is_hot, list_scenarios, trace
+from cgsim.scenarios.trace import compare, count_locked, is_hot, list_scenarios, trace
 
 
 def recorded() -> list[Any]:

@@ -11,16 +11,16 @@ import pytest
 
 import cgsim
 from cgsim import cli
-from cgsim.core.blocks import CAUSES
+from cgsim.core.block_fields import CAUSES
 from cgsim.core.heap import Heap
-from cgsim.core.memory import address_of
-from cgsim.core.percpu import add_areas, give_area, take_area
+from cgsim.core.host_memory import address_of
+from cgsim.core.percpu_areas import add_areas, give_area, take_area
 from cgsim.core.space import Native, Traced
 from cgsim.core.traced import new_log, parse
 from cgsim.designs import get_design, list_designs
 from cgsim.errors import UserError
-from cgsim.memory import memory_cost, ways
-from cgsim.upkeep import OPERATIONS, upkeep
+from cgsim.experiments.footprint import memory_cost, ways
+from cgsim.experiments.upkeep import OPERATIONS, upkeep
 
 MACHINE = "zen5-vm"
 

@@ -71,5 +71,5 @@ def test_works_by_itself(wheel: Path, root: Path) -> None:
     assert Path(data) == wheel / "cgsim" / "_data"
     assert Path(notebooks) == wheel / "cgsim" / "_notebooks"
     assert commit == "unknown"
-    machines = json.loads(run(wheel, "-m", "cgsim.cli", "machines", "--json"))["machines"]
+    machines = json.loads(run(wheel, "-m", "cgsim", "machines", "--json"))["machines"]
     assert len(machines) == len(list((root / "data" / "machines").glob("*.yml")))

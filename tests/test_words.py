@@ -16,17 +16,19 @@ import word_samples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cgsim.core import blocks as b
-from cgsim.core import fields, raw, recency, retention, timed, words
-from cgsim.core.jit import JIT_DISABLED, internal
-from cgsim.core.memory import address_of
+from cgsim.compile import block_access as fields
+from cgsim.compile import intrinsics as raw
+from cgsim.compile.jit import JIT_DISABLED, internal
+from cgsim.core import block_fields as b
+from cgsim.core import recency, retention, timed, words
+from cgsim.core.host_memory import address_of
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.core.word_code import NoSourceError, NoWordsError, WordModule
-from cgsim.drive import COUNT_DATUM, DEPENDENT, Harness, run_lookups
-from cgsim.machines import load_machine
-from cgsim.population import build_population
-from cgsim.spec import system_spec
+from cgsim.machines.model import load_machine
+from cgsim.machines.system_spec import system_spec
+from cgsim.stage.loops import COUNT_DATUM, DEPENDENT, Harness, run_lookups
+from cgsim.stage.population import build_population
 
 pytestmark = [
     pytest.mark.compiled,
@@ -195,7 +197,7 @@ _REFUSED = {
     "(a, (b, c))[0]": "a tuple or nothing",
     "unknown": "`unknown`, which is no global name",
     "a.real": "`a`, which is no global name",
-    "blocks.unknown": "`blocks.unknown`, which is no global name",
+    "block_fields.unknown": "`block_fields.unknown`, which is no global name",
     "blocks": "which is no int64",
     "helper(a, b, c)": "a call with names of arguments".replace(
         "a call with names of arguments", "too few or many"
@@ -244,7 +246,7 @@ _REFUSED_BODIES = {
 }
 _HEAD = """\
 from cgsim.core import blocks
-from cgsim.core.jit import internal
+from cgsim.compile.jit import internal
 
 @internal
 def helper(a):

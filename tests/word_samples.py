@@ -4,10 +4,10 @@ Each takes and returns int64. Those of `SMALL` have small arguments, so that not
 those of `LARGE` any.
 """
 
-from cgsim.core import blocks
-from cgsim.core.blocks import TICKS
-from cgsim.core.jit import inlined, internal
-from cgsim.core.raw import wrapping_product, wrapping_sum
+from cgsim.compile.intrinsics import wrapping_product, wrapping_sum
+from cgsim.compile.jit import inlined, internal
+from cgsim.core import block_fields
+from cgsim.core.block_fields import TICKS
 from cgsim.core.recency import NAME_MASK
 
 _FLAG = True
@@ -19,7 +19,7 @@ def bits(a, b, c):
 
 
 def arithmetic(a, b, c):
-    return a * b - c + (TICKS - a) * -b - blocks.WORK
+    return a * b - c + (TICKS - a) * -b - block_fields.WORK
 
 
 def shifts(a, b, c):

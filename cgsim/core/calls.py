@@ -5,8 +5,8 @@ redirections. Measured on Zen 5 (data/kernel/traces.jsonl, native): functions of
 calls fit 6 + instructions / 12 + 3 * calls cycles a turn with a median error of 5 %.
 """
 
-from cgsim.core.blocks import TICKS
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
+from cgsim.core.block_fields import TICKS
 from cgsim.core.space import pace
 
 CALL_CYCLES = 3

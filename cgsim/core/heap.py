@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cgsim.core.fields import add, get, put
+from cgsim.compile.block_access import add, get, put
+from cgsim.compile.jit import njit
 from cgsim.core.hierarchy import PAGE_1G, PAGE_2M, PAGE_4K
-from cgsim.core.jit import njit
-from cgsim.core.memory import address_of, reserve
+from cgsim.core.host_memory import address_of, reserve
 from cgsim.core.rng import random_below, shuffled_range
 from cgsim.core.space import load, peek, poke, store, work
 

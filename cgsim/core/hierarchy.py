@@ -21,7 +21,11 @@ the owner, and the data's way back, of the length of both). This tenure is why a
 serves several operations per transfer.
 """
 
-from cgsim.core.blocks import (
+from cgsim.compile.block_access import add, fixed, get, put
+from cgsim.compile.intrinsics import call_i64_5, peek_u32, poke_u32, unlikely
+from cgsim.compile.jit import inlined, internal
+from cgsim.core.attribution import lose
+from cgsim.core.block_fields import (
     C_CORE,
     C_DRAIN,
     C_LAST_PAGE,
@@ -92,11 +96,7 @@ from cgsim.core.blocks import (
     WINDOW_LINES,
     WINDOWS,
 )
-from cgsim.core.fields import add, fixed, get, put
-from cgsim.core.jit import inlined, internal
 from cgsim.core.lru_list import touch as touch_list
-from cgsim.core.places import lose
-from cgsim.core.raw import call_i64_5, peek_u32, poke_u32, unlikely
 from cgsim.core.recency import (
     DIRTY,
     NAME_MASK,

@@ -7,8 +7,8 @@ are ordered in simulated time, so the wait shows as the line's transfer.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
-from cgsim.core.jit import njit
 from cgsim.core.space import add_in_place, compare_exchange, load, store, work
 
 

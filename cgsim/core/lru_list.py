@@ -7,10 +7,10 @@ must be small integers (page numbers): the table has an entry for each. Same ans
 
 import numpy as np
 
-from cgsim.core.fields import get, put
-from cgsim.core.jit import inlined, internal
-from cgsim.core.memory import address_of, reserve
-from cgsim.core.raw import peek_u16, poke_u16
+from cgsim.compile.block_access import get, put
+from cgsim.compile.intrinsics import peek_u16, poke_u16
+from cgsim.compile.jit import inlined, internal
+from cgsim.core.host_memory import address_of, reserve
 
 _SLOT_OF, _LINKS, _FIELDS = range(3)
 _NEXT, _PREVIOUS, _NAME = range(3)  # int64 of a slot

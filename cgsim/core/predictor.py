@@ -10,10 +10,10 @@ prediction", JILP 8 (2006). Real predictors are larger; the history lengths here
 
 import numpy as np
 
-from cgsim.core.blocks import C_HISTORY, C_PREDICTOR
-from cgsim.core.fields import fixed, get, put
-from cgsim.core.jit import inlined, internal
-from cgsim.core.raw import peek_u16, poke_u16, unlikely, wrapping_product
+from cgsim.compile.block_access import fixed, get, put
+from cgsim.compile.intrinsics import peek_u16, poke_u16, unlikely, wrapping_product
+from cgsim.compile.jit import inlined, internal
+from cgsim.core.block_fields import C_HISTORY, C_PREDICTOR
 
 TABLE_BITS = 10
 TABLES = 2

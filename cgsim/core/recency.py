@@ -13,9 +13,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from cgsim.core.fields import mark_element
-from cgsim.core.jit import JIT_DISABLED, njit
-from cgsim.core.raw import peek_u32, poke_u32
+from cgsim.compile.block_access import mark_element
+from cgsim.compile.intrinsics import peek_u32, poke_u32
+from cgsim.compile.jit import JIT_DISABLED, njit
 
 NAME_BITS = 29
 NAME_MASK = (1 << NAME_BITS) - 1

@@ -3,7 +3,7 @@
 Calls and branches around them are counted by their users, since the compiler inlines these.
 """
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.locks import rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import add_in_place, atomic_add, compare_exchange, load
 

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from cgsim.core.jit import JIT_DISABLED
+from cgsim.compile.jit import JIT_DISABLED
 
 DRAW_BITS = 53
 

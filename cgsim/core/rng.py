@@ -7,8 +7,8 @@ seeds and streams do not correlate.
 
 import numpy as np
 
-from cgsim.core.jit import njit
-from cgsim.core.raw import wrapping_product, wrapping_sum
+from cgsim.compile.intrinsics import wrapping_product, wrapping_sum
+from cgsim.compile.jit import njit
 
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)

@@ -6,9 +6,9 @@ more) keeps an old note and holds nobody back; the next block with one does. So 
 read, and the host need not follow a pointer from note to note.
 """
 
-from cgsim.core.blocks import C_NOTES, C_ROB_ENTRIES
-from cgsim.core.fields import element, fixed, put_element
-from cgsim.core.jit import inlined
+from cgsim.compile.block_access import element, fixed, put_element
+from cgsim.compile.jit import inlined
+from cgsim.core.block_fields import C_NOTES, C_ROB_ENTRIES
 
 _BLOCK_SHIFT = 4
 BLOCK = 1 << _BLOCK_SHIFT

@@ -14,7 +14,9 @@ is full; 0 entries: it does not bind. Entries to give back are noted by bucket o
 They are given back when a scheduler seems full, so that an access costs additions only.
 """
 
-from cgsim.core.blocks import (
+from cgsim.compile.block_access import add, add_element, element, fixed, get, put, put_element
+from cgsim.compile.jit import inlined, internal
+from cgsim.core.block_fields import (
     C_DISPATCH,
     C_FRONT_CAUSE,
     C_HOLD,
@@ -27,8 +29,6 @@ from cgsim.core.blocks import (
     WAIT_BUCKETS,
     WORK,
 )
-from cgsim.core.fields import add, add_element, element, fixed, get, put, put_element
-from cgsim.core.jit import inlined, internal
 
 _SHIFT = 11  # log2 of the ticks in a bucket: 2.4 cycles
 _LAG = WAIT_BUCKETS // 2  # buckets that may pass before entries are given back

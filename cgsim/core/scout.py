@@ -7,7 +7,10 @@ lookups; then the scout, which finds all that at hand, asks for the rows they ma
 anything or costs simulated time, so they cannot change a result.
 """
 
-from cgsim.core.blocks import (
+from cgsim.compile.block_access import fixed
+from cgsim.compile.intrinsics import peek_u32
+from cgsim.compile.jit import njit
+from cgsim.core.block_fields import (
     C_LEVELS,
     C_SYSTEM,
     K_INCLUSION,
@@ -16,12 +19,9 @@ from cgsim.core.blocks import (
     S_PAGE_MAP,
     VICTIM,
 )
-from cgsim.core.fields import fixed
 from cgsim.core.hierarchy import LINE_SHIFT, row_of
-from cgsim.core.jit import njit
-from cgsim.core.lru_vector import prefetch
-from cgsim.core.raw import peek_u32
 from cgsim.core.recency import NAME_MASK
+from cgsim.core.replay.lru_vector import prefetch
 
 
 @njit(forceinline=True)

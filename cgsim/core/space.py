@@ -28,9 +28,7 @@ from typing import NamedTuple
 
 from numba.extending import overload
 
-from cgsim.core import scout, timed, traced
-from cgsim.core.jit import JIT_DISABLED, PART, njit
-from cgsim.core.raw import (
+from cgsim.compile.intrinsics import (
     peek_i64,
     peek_u8,
     peek_u16,
@@ -40,6 +38,8 @@ from cgsim.core.raw import (
     poke_u16,
     poke_u32,
 )
+from cgsim.compile.jit import JIT_DISABLED, PART, njit
+from cgsim.core import scout, timed, traced
 
 
 class Native(NamedTuple):

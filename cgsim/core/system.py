@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.core import blocks as b
+from cgsim.core import block_fields as b
 from cgsim.core import predictor, rob, scheduler
+from cgsim.core.attribution import Places
+from cgsim.core.host_memory import address_of, reserve
 from cgsim.core.lru_list import new_list
-from cgsim.core.memory import address_of, reserve
-from cgsim.core.places import Places
 from cgsim.core.recency import NAME_BITS, row_entries
 from cgsim.core.timed import entry_points, now
 
@@ -111,7 +111,7 @@ class System:
     heap : cgsim.core.heap.Heap
         The memory it works on.
     places : bool
-        Attribute each access to its object and word (`cgsim.core.places`): slower, same times.
+        Attribute each access to its object and word (`cgsim.core.attribution`): slower, same times.
     """
 
     def __init__(self, spec, heap, *, places=False):
@@ -311,7 +311,7 @@ class System:
         return np.array([address_of(block) for block in self._cpus], dtype=np.int64)
 
     def field(self, field, cpu=0):
-        """A field of a CPU's block (`cgsim.core.blocks`), as int."""
+        """A field of a CPU's block (`cgsim.core.block_fields`), as int."""
         now(self.cpu(cpu))
         return int(self._cpus[cpu][field])
 

@@ -12,8 +12,11 @@ It consists of functions of words (`cgsim.core.word_code`).
 
 import numpy as np
 
+from cgsim.compile.block_access import add, add_element, fixed, get, put
+from cgsim.compile.intrinsics import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
+from cgsim.compile.jit import compile_aside, inlined, is_cached, njit, wait_for_aside
 from cgsim.core import hierarchy, window, words
-from cgsim.core.blocks import (
+from cgsim.core.block_fields import (
     C_ACCESSES,
     C_AHEAD,
     C_ALU,
@@ -52,11 +55,8 @@ from cgsim.core.blocks import (
     LEVEL_1,
     WORK,
 )
-from cgsim.core.fields import add, add_element, fixed, get, put
-from cgsim.core.jit import compile_aside, inlined, is_cached, njit, wait_for_aside
-from cgsim.core.memory import address_of
+from cgsim.core.host_memory import address_of
 from cgsim.core.predictor import predict_and_train
-from cgsim.core.raw import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
 from cgsim.core.recency import NAME_MASK, find_16, to_front_16
 from cgsim.core.rob import enter, leave
 from cgsim.core.scheduler import AGU_ENTRY, binds, entries_of, is_crowded, loaded, take

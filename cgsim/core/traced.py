@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.core.fields import add, get, put
-from cgsim.core.jit import njit
+from cgsim.compile.block_access import add, get, put
+from cgsim.compile.jit import njit
 
 READ, WRITE, RMW, LOCKED = range(4)
 OPERATIONS = ("R", "W", "RMW", "RMW!")

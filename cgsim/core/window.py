@@ -19,8 +19,12 @@ TOCS 27 (2009); Carlson, Heirman, Eyerman, Hur and Eeckhout, ACM TACO 11 (2014))
 at retirement.
 """
 
+from cgsim.compile.block_access import add, add_element, fixed, get, put
+from cgsim.compile.intrinsics import peek_u32, poke_u32, unlikely
+from cgsim.compile.jit import inlined, internal
 from cgsim.core import rob
-from cgsim.core.blocks import (
+from cgsim.core.attribution import attribute
+from cgsim.core.block_fields import (
     BRANCH,
     C_ACCESSES,
     C_AHEAD,
@@ -90,7 +94,6 @@ from cgsim.core.blocks import (
     TLB,
     WORK,
 )
-from cgsim.core.fields import add, add_element, fixed, get, put
 from cgsim.core.hierarchy import (
     LINE_SHIFT,
     bring_in,
@@ -100,9 +103,6 @@ from cgsim.core.hierarchy import (
     translate,
     upgrade,
 )
-from cgsim.core.jit import inlined, internal
-from cgsim.core.places import attribute
-from cgsim.core.raw import peek_u32, poke_u32, unlikely
 from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
 from cgsim.core.scheduler import AGU_ENTRY, hold, loaded
 
@@ -132,8 +132,8 @@ def _dispatch(cpu, count):
 def _retire(cpu, count, dispatched, complete, cause, cause_ticks, tlb_ticks):
     """Retire `count` instructions of which the last completes at `complete`; charge the wait.
 
-    Work is what no other cause explains, so it has no counter: `cgsim.core.blocks`. Returns the
-    ticks charged for the wait.
+    Work is what no other cause explains, so it has no counter: `cgsim.core.block_fields`. Returns
+    the ticks charged for the wait.
     """
     clock = get(cpu, C_RETIRE) + count * fixed(cpu, C_WIDTH)
     if dispatched > clock:

@@ -13,7 +13,7 @@ Everything else is refused. What it computes is what Python and numba compute on
 
 * Sums, differences, products and left shifts wrap around; of constants they are refused where the
   result is no int64. Numba takes for granted that they do not overflow: what may do so goes through
-  `cgsim.core.raw.wrapping_sum` and `wrapping_product`.
+  `cgsim.compile.intrinsics.wrapping_sum` and `wrapping_product`.
 * `//` and `%` round towards minus infinity. Where Python has no answer in int64 (division by 0, and
   of the lowest number by -1) both give 0. So does numba with its error model "numpy".
 * `>>` keeps the sign. A shift by less than 0 or more than 63 is undefined, as in numba.

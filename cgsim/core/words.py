@@ -20,7 +20,7 @@ from numba import config
 from numba.core.codegen import get_host_cpu_features
 from numba.core.llvm_bindings import create_pass_builder
 
-from cgsim.core.jit import DIRECTORY, JIT_DISABLED
+from cgsim.compile.jit import DIRECTORY, JIT_DISABLED
 from cgsim.core.word_code import NoSourceError, WordModule
 
 ENABLED = not (JIT_DISABLED or config.BOUNDSCHECK or os.environ.get("CGSIM_WORDS") == "0")

@@ -10,8 +10,8 @@ is made (`entries`), and nothing is ever absent: a lookup in range answers with 
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release
-from cgsim.core.jit import njit
 from cgsim.core.space import compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.ids import free_id, reused_id

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from numba.extending import overload
 
-from cgsim.core.jit import JIT_DISABLED, PART, njit
+from cgsim.compile.jit import JIT_DISABLED, PART, njit
 from cgsim.errors import UserError, unknown_name
 
 if TYPE_CHECKING:

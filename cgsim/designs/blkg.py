@@ -8,9 +8,9 @@ Each blkg counts its references by CPU.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import branch, load, store, work
 from cgsim.designs import idr

@@ -8,8 +8,8 @@ this CPU's offset to the buffer's.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.space import compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.ids import new_id

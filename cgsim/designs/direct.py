@@ -11,8 +11,8 @@ checked at run time. Asking for a key that was never installed returns an addres
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release
-from cgsim.core.jit import njit
 from cgsim.core.space import load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.ids import new_id

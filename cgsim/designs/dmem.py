@@ -11,10 +11,10 @@ Of a pool's two lists the one of its region is left out: no lookup touches it.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core import references
 from cgsim.core.calls import call_and_return
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock, spin_lock, spin_unlock
 from cgsim.core.space import load, store, work
 from cgsim.designs.base import Design, add_design

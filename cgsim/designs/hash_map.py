@@ -10,9 +10,9 @@ every map, as user space has to.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import branch, compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design

@@ -7,8 +7,8 @@ byte 40 of a 576-byte node, so most of them lie on another cache line than the s
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design

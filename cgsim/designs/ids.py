@@ -1,6 +1,6 @@
 """Small integers: what a global ida gives, kept in simulated words."""
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.space import peek, poke
 
 

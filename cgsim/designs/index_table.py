@@ -9,8 +9,8 @@ has to (`bounds_check`).
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import branch, compute, join, load, store, work
 from cgsim.designs.base import Design, add_design

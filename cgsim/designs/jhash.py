@@ -1,6 +1,6 @@
 """jhash2, Bob Jenkins' hash of 32-bit words (include/linux/jhash.h)."""
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 
 _MASK = 0xFFFFFFFF
 _INITIAL = 0xDEADBEEF

@@ -9,10 +9,10 @@ unverified. Get and put are one locked operation each, on a line that all users 
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core import references
 from cgsim.core.calls import call_and_return
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import store, work
 from cgsim.designs import idr

@@ -8,8 +8,8 @@ and data, as a list version of the 2018 patch would.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import branch, compute, load, store, work
 from cgsim.designs.base import Design, add_design

@@ -14,9 +14,9 @@ form were not recorded; they are taken to be those of the cgroup form.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.space import (
     add_in_place,
     branch,

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cgsim.compile.jit import JIT_DISABLED, njit
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import JIT_DISABLED, njit
 from cgsim.core.locks import mutex_lock, mutex_unlock, spin_lock, spin_unlock
 from cgsim.core.space import branch, compute, join, load, store, work
 from cgsim.designs.base import Design, add_design
@@ -276,4 +276,5 @@ AS_POSTED = replace(
     title="pointer hash of 2018 with its fault: hash_del before the key test",
     options={"as_posted": True},
 )
-"""Not registered: it answers wrongly, so it is no candidate. `cgsim.functional` shows how often."""
+"""Not registered: it answers wrongly, so it is no candidate. `cgsim.stage.against_dict` shows
+how often."""

@@ -13,9 +13,9 @@ entry's address hangs on both.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import (
     atomic_add,

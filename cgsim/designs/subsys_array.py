@@ -7,8 +7,8 @@ cgroup->subsys[id] is one load. The array's size is fixed when the kernel is bui
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release, retire
-from cgsim.core.jit import njit
 from cgsim.core.space import join, load, store, work
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.ids import new_id

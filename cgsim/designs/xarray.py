@@ -7,8 +7,8 @@ nodes, install, remove and teardown are those of `cgsim.designs.idr`.
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
-from cgsim.core.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import compute, join, load, work
 from cgsim.designs import idr

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
 from cgsim.core.heap import KMALLOC_CLASSES, Heap, allocate, retire
-from cgsim.core.jit import njit
 from cgsim.core.locks import mutex_lock, mutex_unlock
 from cgsim.core.space import Native, compute, load, peek, poke, store, work
 from cgsim.designs.objects import cgroup_cache, field_offset, running_task

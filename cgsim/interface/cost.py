@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cgsim.core.blocks import C_ACCESSES, C_INSTRUCTIONS, TICKS
+from cgsim.compile.jit import njit
+from cgsim.core.block_fields import C_ACCESSES, C_INSTRUCTIONS, TICKS
 from cgsim.core.heap import Heap
-from cgsim.core.jit import njit
 from cgsim.core.rng import random_bits, random_integers
 from cgsim.core.space import Timed, now, pause, touch_lines
 from cgsim.core.system import System
@@ -29,8 +29,8 @@ from cgsim.errors import out_of_range, unknown_name
 from cgsim.interface.attach import PATHS, Attachments, run_packet
 from cgsim.interface.program import COUNTER, Program
 from cgsim.kernel import load_kernel
-from cgsim.machines import Machine, load_machine
-from cgsim.spec import system_spec
+from cgsim.machines.model import Machine, load_machine
+from cgsim.machines.system_spec import system_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from cgsim.compile.jit import njit
 from cgsim.core import traced
 from cgsim.core.heap import Heap, grace_period, release
-from cgsim.core.jit import njit
-from cgsim.core.memory import address_of
+from cgsim.core.host_memory import address_of
 from cgsim.core.space import Native, Traced, peek, poke
 from cgsim.designs import list_designs
 from cgsim.designs.base import (
@@ -41,9 +41,9 @@ from cgsim.designs.base import (
     teardown,
 )
 from cgsim.designs.pointer_hash import AS_POSTED
-from cgsim.drive import _compiled as compiled_for
 from cgsim.errors import unknown_name
 from cgsim.kernel import load_kernel
+from cgsim.stage.loops import _compiled as compiled_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,14 +8,14 @@ from cgsim.percpu import (
     domains,
     limit,
     refcount,
-    rows,
     rstat,
     shared,
     stats,
     threads,
+    word_per_cpu,
 )
 from cgsim.percpu.base import Layout, add_layout, get_layout, list_layouts
-from cgsim.percpu.place import Place
+from cgsim.percpu.counter_memory import Place
 
 __all__ = [
     "Layout",
@@ -27,9 +27,9 @@ __all__ = [
     "limit",
     "list_layouts",
     "refcount",
-    "rows",
     "rstat",
     "shared",
     "stats",
     "threads",
+    "word_per_cpu",
 ]

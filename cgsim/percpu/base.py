@@ -16,7 +16,7 @@ reset        (space, layout): set the counter to 0
 An update is cut into turns where another CPU or an interrupt may come in between: between a load
 and the store that depends on it, around a lock. `scratch` is the raw address of the CPU's own
 `SCRATCH` int64 words; the layout keeps the first three between two turns, the others are those of
-`cgsim.percpu.turns` and `cgsim.percpu.queued`.
+`cgsim.percpu.many_cpus` and `cgsim.percpu.queued`.
 
 The parameters are integers, so that a row of memory holds one counter's and many counters of a
 layout make a table (`from_row`).
@@ -32,17 +32,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from cgsim.compile.intrinsics import peek_i64
+from cgsim.compile.jit import JIT_DISABLED, PART
 from cgsim.core.heap import kmalloc_bytes
-from cgsim.core.jit import JIT_DISABLED, PART
-from cgsim.core.raw import peek_i64
 from cgsim.errors import UserError, unknown_name
 from cgsim.percpu.chunks import percpu_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cgsim.machines import Machine
-    from cgsim.percpu.place import Place
+    from cgsim.machines.model import Machine
+    from cgsim.percpu.counter_memory import Place
 
 SCRATCH = 8
 """int64 words of scratch per CPU."""

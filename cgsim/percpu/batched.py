@@ -6,8 +6,8 @@ CPUs); a read of the global word is off by at most batch * CPUs; percpu_counter_
 
 from typing import NamedTuple
 
-from cgsim.core.fields import get, put
-from cgsim.core.jit import njit
+from cgsim.compile.block_access import get, put
+from cgsim.compile.jit import njit
 from cgsim.core.space import (
     add_in_place,
     branch,

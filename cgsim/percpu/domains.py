@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from cgsim.core.fields import get
-from cgsim.core.jit import njit
+from cgsim.compile.block_access import get
+from cgsim.compile.jit import njit
 from cgsim.core.space import atomic_add, join, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
-from cgsim.percpu.place import LINE_BYTES
+from cgsim.percpu.counter_memory import LINE_BYTES
 
 
 class PerCluster(NamedTuple):

@@ -10,7 +10,7 @@ to free one, 60 and 40 for slab, from memory.
 
 from typing import NamedTuple
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.space import compare_exchange, load, now, pause, store, work
 from cgsim.percpu.base import read, reset
 

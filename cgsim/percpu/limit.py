@@ -6,11 +6,11 @@ thread's count stays below its maximum (at most 100), else the global count unde
 
 from typing import NamedTuple
 
-from cgsim.core.fields import get, put
-from cgsim.core.jit import njit
+from cgsim.compile.block_access import get, put
+from cgsim.compile.jit import njit
 from cgsim.core.space import add_in_place, branch, join, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout
-from cgsim.percpu.place import LINE_BYTES
+from cgsim.percpu.counter_memory import LINE_BYTES
 from cgsim.percpu.queued import HOLDS, Lock, lock_step, new_lock, unlock
 
 _SITE = 0x3200

@@ -5,13 +5,14 @@ CPU the queue: a lock word with the locked byte and the tail of the queue, and a
 links to the next waiter. The head of the queue spins on the lock word, all others on their node.
 
 A CPU that would see nothing but its own cached copy until another one writes is parked: it takes no
-turns until that CPU wakes it (`cgsim.percpu.turns`). That changes no time, only the host's work.
+turns until that CPU wakes it (`cgsim.percpu.many_cpus`). That changes no time, only the host's
+work.
 """
 
 from typing import NamedTuple
 
-from cgsim.core.jit import njit
-from cgsim.core.raw import peek_i64, poke_i64
+from cgsim.compile.intrinsics import peek_i64, poke_i64
+from cgsim.compile.jit import njit
 from cgsim.core.space import atomic_add, branch, compare_exchange, load, peek, poke, store, work
 
 HOLDS = 3

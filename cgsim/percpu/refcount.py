@@ -7,7 +7,7 @@ puts plus completed pairs in a second word, so that a test can see that none is 
 
 from typing import NamedTuple
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.space import add_in_place, atomic_add, branch, load, peek, poke, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
 

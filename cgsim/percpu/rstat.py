@@ -8,7 +8,7 @@ the depth of the cgroup under the root.
 
 from typing import NamedTuple
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.space import add_in_place, branch, compare_exchange, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout
 

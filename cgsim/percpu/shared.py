@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from cgsim.core.fields import get, put
-from cgsim.core.jit import njit
+from cgsim.compile.block_access import get, put
+from cgsim.compile.jit import njit
 from cgsim.core.space import atomic_add, compute, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
 from cgsim.percpu.queued import HOLDS, Lock, lock_step, new_lock, unlock

@@ -6,7 +6,7 @@ On 64-bit kernels the sequence counter is empty and the layout is `percpu`.
 
 from typing import NamedTuple
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.space import add_in_place, branch, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
 

@@ -7,12 +7,12 @@ offset off %fs).
 
 from typing import NamedTuple
 
-from cgsim.core.blocks import TICKS
+from cgsim.compile.jit import njit
+from cgsim.core.block_fields import TICKS
 from cgsim.core.calls import redirect
-from cgsim.core.jit import njit
 from cgsim.core.space import compute, join, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
-from cgsim.percpu.place import LINE_BYTES
+from cgsim.percpu.counter_memory import LINE_BYTES
 
 
 class ThreadArray(NamedTuple):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgsim.designs import get_design
 from cgsim.kernel import load_kernel
+from cgsim.kernel_fields import rows_of, without_index
 from cgsim.report.compare import SAME_NS
 from cgsim.report.drawing import short_name
 from cgsim.report.figure import new_figure, styled
 from cgsim.report.plot import FLOOR_NS
 from cgsim.report.tables import html_table
 from cgsim.scenarios import all_scenarios, numbers_in
-from cgsim.scenarios.fields import rows_of, without_index
-from cgsim.trace import FREE_STRUCTS, compare, trace
+from cgsim.scenarios.trace import FREE_STRUCTS, compare, trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from cgsim.anatomy import anatomy
 from cgsim.designs import get_design
-from cgsim.memory import memory_cost, ways
+from cgsim.experiments.anatomy import anatomy
+from cgsim.experiments.footprint import memory_cost, ways
+from cgsim.experiments.summary import summarise
+from cgsim.experiments.sweeps import FOOTPRINT_BYTES, over_cgroups, over_keys
+from cgsim.experiments.upkeep import upkeep
 from cgsim.report.design_page import (
     access_table,
     curves_alt,
@@ -21,16 +24,13 @@ from cgsim.report.design_page import (
     upkeep_table,
 )
 from cgsim.report.drawing import alt_text, caption, draw
-from cgsim.report.experiments import FOOTPRINT_BYTES, over_cgroups, over_keys
 from cgsim.report.figure import show
-from cgsim.report.words import answer, heading
-from cgsim.summary import summarise
-from cgsim.upkeep import upkeep
+from cgsim.report.sentences import answer, heading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cgsim.report.experiments import Setting
+    from cgsim.experiments.sweeps import Setting
 
 _KEYS = {"quick": (1, 4, 16), "full": (1, 4, 16, 64, 256, 1024)}
 _CGROUPS = {"quick": (10, 100, 1000), "full": (10, 100, 1000, 10_000)}

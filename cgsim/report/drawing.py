@@ -1,8 +1,8 @@
 """Drawings of a lookup: the objects it touches, their cache lines, and what waits for what.
 
-Everything drawn was recorded: `cgsim.anatomy` plays the lookup in the traced reading. A box is an
-object, a strip in it one cache line of 64 bytes, a number in it the access at those bytes; an arrow
-leads from the access that loads an address to the accesses that use it.
+Everything drawn was recorded: `cgsim.experiments.anatomy` plays the lookup in the traced reading. A
+box is an object, a strip in it one cache line of 64 bytes, a number in it the access at those
+bytes; an arrow leads from the access that loads an address to the accesses that use it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cgsim.anatomy import Anatomy, Object
+    from cgsim.experiments.anatomy import Anatomy, Object
 
 _STRIP, _ROW, _TITLE, _GAP, _COLUMN = 64.0, 11.0, 12.0, 16.0, 108.0
 _UNITS_PER_INCH = 70.0

@@ -63,7 +63,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p", "d", "8"
 
 def style_of(design: str) -> Style:
     """The style of a design, the same in all figures."""
-    from cgsim.report.experiments import DESIGNS
+    from cgsim.experiments.sweeps import DESIGNS
 
     names = list(dict.fromkeys([*DESIGNS, *(known.name for known in list_designs())]))
     index = names.index(design) if design in names else len(names)

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsim.errors import UserError, unknown_name
-from cgsim.files import write_atomically
-from cgsim.report import compare, text, words
-from cgsim.report.experiments import (
+from cgsim.experiments.sweeps import (
     FOOTPRINT_BYTES,
     N_CGROUPS,
     N_KEYS,
@@ -20,6 +18,8 @@ from cgsim.report.experiments import (
     over_keys,
     setting_of,
 )
+from cgsim.files import write_atomically
+from cgsim.report import compare, sentences, text
 from cgsim.report.tables import cost_rows
 from cgsim.report.thread import ARCHIVE, thread_lines
 
@@ -75,7 +75,7 @@ def mail_text(
 
     Raises UserError for an unknown preset, machine or kernel, and where both machines are one.
     """
-    from cgsim.machines import load_machine
+    from cgsim.machines.model import load_machine
     from cgsim.report.manifest import git_state, short_commit, usable_cores, version
 
     if preset not in SIZES:
@@ -130,7 +130,7 @@ def compose(facts: Facts, results: Results) -> str:
         _table(facts, columns, results.isolated),
         _plot(results.keys),
         *_what_we_see(columns),
-        *map(text.wrap, words.conclusion(columns, results.keys, columns["network"], N_KEYS)),
+        *map(text.wrap, sentences.conclusion(columns, results.keys, columns["network"], N_KEYS)),
         *_how_sure(facts, columns["network"], results.second),
         _reproduce(facts),
         f"[0] {ARCHIVE}",
@@ -181,7 +181,7 @@ def _table(facts: Facts, columns: dict[str, pd.DataFrame], memory: pd.DataFrame)
         "the packet or the task to the cgroup, the lookup and one update of the datum, between "
         f"the workload's other code. +-: 95 % interval over {facts.setting.replicates} seeds. A "
         "'-' under dependent: the address does not come from the cgroup pointer, so nothing waits "
-        f"for it. {words.field_sentence(memory)}"
+        f"for it. {sentences.field_sentence(memory)}"
     )
     return f"{head}\n\n{body}\n\n{note}"
 
@@ -204,8 +204,8 @@ def _what_we_see(columns: dict[str, pd.DataFrame]) -> list[str]:
         "network": "In the network workload",
         "gpu": "In the GPU workload",
     }
-    sentences = [words.leaders_sentence(rows, what[name]) for name, rows in columns.items()]
-    return ["What the figures say:", *(text.wrap("- " + line, indent="  ") for line in sentences)]
+    said = [sentences.leaders_sentence(rows, what[name]) for name, rows in columns.items()]
+    return ["What the figures say:", *(text.wrap("- " + line, indent="  ") for line in said)]
 
 
 def _how_sure(facts: Facts, network: pd.DataFrame, second: pd.DataFrame) -> list[str]:
@@ -214,7 +214,7 @@ def _how_sure(facts: Facts, network: pd.DataFrame, second: pd.DataFrame) -> list
     other = compare.standing(second).leaders
     on_second = (
         f"On {facts.second_title} the order in the network workload has rank correlation "
-        f"{rank:.2f} with the above; cheapest there: {words.join_names(other)}."
+        f"{rank:.2f} with the above; cheapest there: {sentences.join_names(other)}."
     )
     on_second += (
         f" Pairs that change places: {', '.join(pairs)}."

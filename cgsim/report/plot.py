@@ -1,6 +1,6 @@
 """Plots of tidy frames. Every function returns a figure; `cgsim.report.figure.show` displays it.
 
-Frames are those of `cgsim.summary.summarise`: one row per point, columns as `cgsim.simulate`.
+Frames are those of `cgsim.summarise`: one row per point, columns as `cgsim.simulate`.
 """
 
 from __future__ import annotations

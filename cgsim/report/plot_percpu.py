@@ -1,4 +1,7 @@
-"""Plots of counter layouts, and the sentences they say. Frames are those of `cgsim.contention`."""
+"""Plots of counter layouts, and the sentences they say.
+
+Frames are those of `cgsim.experiments.counters`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 
 from cgsim.errors import UserError
 from cgsim.report.figure import new_figure, styled
-from cgsim.report.words import plain
+from cgsim.report.sentences import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +60,7 @@ def _whole_ticks(axes: Axes, values: Sequence[float]) -> None:
 def memory(frame: pd.DataFrame) -> Figure:
     """Bytes of one counter against possible CPUs, and of all cgroups' counters at the most CPUs.
 
-    `frame`: as `cgsim.contention.memory_table`.
+    `frame`: as `cgsim.experiments.counters.memory_table`.
     """
     with styled():
         figure, (left, right) = new_figure(3.8, 2)

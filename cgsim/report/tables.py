@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cgsim.designs import get_design
-from cgsim.report.words import per_cgroup_bytes
+from cgsim.report.sentences import per_cgroup_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ def _unbroken(text: str) -> str:
 
 def machine_table(name: str) -> Any:
     """A machine's levels: size, load-to-use time, who shares them."""
-    from cgsim.machines import load_machine
+    from cgsim.machines.model import load_machine
 
     machine = load_machine(name)
     rows = [

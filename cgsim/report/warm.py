@@ -10,15 +10,15 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 
-from cgsim._numba_cache import cache_directory
-from cgsim.anatomy import anatomy
+from cgsim.compile.cache import cache_directory
 from cgsim.designs import get_design, list_designs
+from cgsim.experiments.anatomy import anatomy
+from cgsim.experiments.footprint import ways
+from cgsim.experiments.lookups import MODES, lookup_cost, simulate
+from cgsim.experiments.upkeep import upkeep
 from cgsim.files import write_atomically
 from cgsim.interface import explore, packet_cost
-from cgsim.machines import list_machines
-from cgsim.memory import ways
-from cgsim.simulate import MODES, lookup_cost, simulate
-from cgsim.upkeep import upkeep
+from cgsim.machines.model import list_machines
 
 _STAMP = "report-compiled"
 

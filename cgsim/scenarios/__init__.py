@@ -1,6 +1,6 @@
 """The scenarios of `cgsim trace`: small modules that build a structure and name a call on it."""
 
-from cgsim.scenarios import counters, hash_maps, lookups, reach, resources, storages, updates
+from cgsim.scenarios import counters, hash_maps, in_callers, lookups, reach, storages, updates
 from cgsim.scenarios.base import (
     Scenario,
     all_scenarios,
@@ -15,10 +15,10 @@ __all__ = [
     "counters",
     "find_scenario",
     "hash_maps",
+    "in_callers",
     "lookups",
     "numbers_in",
     "reach",
-    "resources",
     "row_matches",
     "storages",
     "updates",

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core import references
-from cgsim.core.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import load, store, work
 from cgsim.designs import blkg

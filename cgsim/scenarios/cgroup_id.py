@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import load, work
 from cgsim.scenarios.play import add_operation

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
-from cgsim.core.jit import njit
 from cgsim.core.space import (
     add_in_place,
     atomic_add,

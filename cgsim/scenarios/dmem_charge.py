@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core import references
 from cgsim.core.calls import call_and_return
-from cgsim.core.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import atomic_add, load, store, work
 from cgsim.designs.base import lookup

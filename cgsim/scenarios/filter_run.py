@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
-from cgsim.core.jit import njit
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.space import add_in_place, load, store, work
 from cgsim.scenarios.play import add_operation

@@ -8,8 +8,8 @@ import inspect
 
 from numba.extending import overload
 
+from cgsim.compile.jit import JIT_DISABLED, PART, njit
 from cgsim.core.calls import redirect
-from cgsim.core.jit import JIT_DISABLED, PART, njit
 from cgsim.core.space import compute, pause, peek, poke, work
 from cgsim.designs.base import create, insert, lookup, register
 from cgsim.scenarios.base import KEY, OWNER
@@ -53,7 +53,7 @@ def play_loop(space, parameters, owner, key, calls, dependent, first, harness, r
     """`calls` calls with the same arguments, as the recorded native loops do.
 
     dependent : nonzero if the next call's first argument waits for the result. first : which
-    argument that is (`OWNER`, `KEY`). harness : `cgsim.drive.Harness`, what the loop itself costs.
+    argument that is (`OWNER`, `KEY`). harness : `cgsim.stage.loops.Harness`, the loop's own cost.
     reset : `cgsim.scenarios.base.words_to_reset`, 0 for none. Returns the sum of the values.
     """
     token = 0

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.rng import random_below, random_permutation, random_unit
 from cgsim.errors import unknown_name
 from cgsim.workloads.base import (

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.core.jit import njit
+from cgsim.compile.jit import njit
 from cgsim.core.rng import random_unit
 
 

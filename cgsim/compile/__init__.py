@@ -1,0 +1,1 @@
+"""How functions are compiled and cached; knows numba, and no machine."""

@@ -1,0 +1,1 @@
+"""The compiled loops that replay an address trace."""

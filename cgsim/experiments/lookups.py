@@ -1,0 +1,504 @@
+"""One point: a machine, a design and a workload, or lookups alone, to a tidy table.
+
+Two experiments, both on the timed reading:
+
+`lookup_cost`
+    lookups alone, from the cgroup's address to the datum's, as a micro-benchmark makes them: back
+    to back and independent ("throughput"), each waiting for the one before ("dependent"), or each
+    alone after other code has walked through a footprint of memory ("isolated").
+`simulate`
+    a workload: from the packet or the running task to the cgroup, the lookup, one update of the
+    datum, with the workload's other code in between.
+
+A row is one replicate. Times are of the machine's clock; `cgsim.summarise` makes means and
+confidence intervals of replicates.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cgsim.compile.jit import wait_for_aside
+from cgsim.core.block_fields import C_RETIRE, CAUSES, TICKS
+from cgsim.core.rng import random_integers, random_permutation
+from cgsim.core.space import Timed
+from cgsim.core.system import System
+from cgsim.core.timed import prepare_entry_points
+from cgsim.designs.base import Design, get_design
+from cgsim.errors import UserError, out_of_range, unknown_name
+from cgsim.machines.model import Machine, load_machine
+from cgsim.machines.system_spec import system_spec
+from cgsim.stage.loops import (
+    DEPENDENT,
+    IGNORE_DATUM,
+    STREAM_COLUMNS,
+    THROUGHPUT,
+    Harness,
+    compile_lookups,
+    compile_stream,
+    run_lookups,
+    run_stream,
+)
+from cgsim.stage.population import Population, build_population
+from cgsim.stage.surroundings import Stage
+from cgsim.workloads import compiler_of, load_workload, make_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cgsim.workloads import GpuWorkload, NetworkWorkload
+
+MODES = ("throughput", "dependent", "isolated")
+MAX_FOOTPRINT_BYTES = 1 << 28
+_MODE_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
+_QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p999_ns": 0.999}
+_MAX_WARM_PAIRS = 1 << 21
+_WARM_ISOLATED = 4
+_NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
+
+
+def lookup_cost(
+    design: str | Design,
+    machine: str | Machine,
+    *,
+    n_cgroups: int = 1000,
+    n_keys: int = 8,
+    modes: Sequence[str] = ("throughput", "dependent"),
+    footprint_bytes: int = 0,
+    lookups: int = 10_000,
+    replicates: int = 3,
+    seed: int = 1,
+    kernel: str = "7.3.4",
+    aged: bool = True,
+    prefetch_next_line: bool = False,
+    threads: int = 1,
+) -> pd.DataFrame:
+    """Cost of a design's lookup alone, on uniformly random cgroups and keys.
+
+    Parameters
+    ----------
+    design : name, or a `Design`
+    machine : name, path of a profile, or a `Machine`
+    modes : of "throughput", "dependent", "isolated"
+    footprint_bytes : memory other code walks through before each isolated lookup
+    lookups : measured per replicate, after as many that only warm
+    replicates : with seeds seed, seed + 1, ...
+    prefetch_next_line : a miss beyond L2 also brings the next line of its page
+    threads : host threads over replicates; the result does not depend on it
+
+    Returns
+    -------
+    DataFrame with one row per mode and replicate, columns as `simulate`; quantiles only for
+    "isolated", where each lookup's own time is known.
+
+    Raises UserError for a bad argument.
+    """
+    chosen, model = resolve(design, machine)
+    for mode in modes:
+        if mode not in MODES:
+            raise unknown_name("mode", mode, MODES)
+    check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
+    if not 0 <= footprint_bytes <= MAX_FOOTPRINT_BYTES:
+        raise out_of_range(
+            "lookup_cost", "footprint_bytes", footprint_bytes, f"0..{MAX_FOOTPRINT_BYTES}"
+        )
+
+    def one(replicate: int) -> list[dict[str, Any]]:
+        own_seed = seed + replicate
+        facts = facts_of(chosen, model, kernel, n_cgroups, n_keys, replicate, own_seed, lookups)
+        facts["workload"] = "lookups alone"
+        stage = Stage(_kernel(kernel), "cgroup", 64, footprint_bytes)
+        population = _populate(chosen, model, kernel, n_cgroups, n_keys, own_seed, aged, stage)
+        warm_machine = None
+        rows = []
+        for mode in modes:
+            if mode == "isolated":
+                rows.append(
+                    _isolated(
+                        population,
+                        model,
+                        stage,
+                        facts,
+                        lookups,
+                        footprint_bytes,
+                        prefetch_next_line,
+                    )
+                )
+            else:
+                warm_machine = warm_machine or _timed(
+                    population, model, own_seed, prefetch=prefetch_next_line
+                )
+                rows.append(_back_to_back(population, model, *warm_machine, facts, lookups, mode))
+        return rows
+
+    return _frame(one, replicates, threads)
+
+
+def simulate(
+    design: str | Design,
+    machine: str | Machine,
+    workload: str | NetworkWorkload | GpuWorkload,
+    *,
+    lookups: int = 4000,
+    replicates: int = 3,
+    seed: int = 1,
+    kernel: str = "7.3.4",
+    aged: bool = True,
+    prefetch_next_line: bool = False,
+    threads: int = 1,
+    **parameters: Any,
+) -> pd.DataFrame:
+    """Cost of a design's lookups in a workload.
+
+    Parameters
+    ----------
+    design : name, or a `Design`
+    machine : name, path of a profile, or a `Machine`
+    workload : name, or a workload
+    lookups : measured per replicate, after as many that only warm
+    replicates : with seeds seed, seed + 1, ...
+    prefetch_next_line : a miss beyond L2 also brings the next line of its page
+    threads : host threads over replicates; the result does not depend on it
+    parameters : values that replace the workload's own, by field name (`n_cgroups`, `n_keys`, ...)
+
+    Returns
+    -------
+    DataFrame, one row per replicate:
+
+    ==================================  =======================================================
+    design, machine, kernel, workload   what was simulated
+    n_cgroups, n_keys                   size of the population
+    mode, footprint_bytes               how lookups follow each other
+    replicate, seed, lookups            the replicate
+    ns, cycles                          mean time of a lookup
+    p50_ns, p99_ns, p999_ns             quantiles over lookups
+    <cause>_cycles                      CPI stack: mean cycles by cause; they add up to `cycles`
+    instructions, accesses, mispredicts per lookup
+    field_bytes, cgroup_bytes,          memory (`cgsim.stage.population.Memory`)
+    entry_bytes, fixed_bytes
+    ==================================  =======================================================
+
+    Raises UserError for a bad argument.
+    """
+    scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
+    chosen, model = resolve(design, machine, compiler_of(scenario))
+    check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
+    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
+    if parameters and not isinstance(workload, str):
+        raise UserError("workload parameters go with the name of a workload, not with a workload")
+
+    def one(replicate: int) -> list[dict[str, Any]]:
+        own_seed = seed + replicate
+        facts = facts_of(
+            chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, replicate, own_seed, lookups
+        )
+        facts |= {"workload": scenario.name, "mode": "workload"}
+        return [
+            play_workload(
+                chosen, model, scenario, kernel, facts, aged=aged, prefetch=prefetch_next_line
+            )[0]
+        ]
+
+    return _frame(one, replicates, threads)
+
+
+def resolve(design: str | Design, machine: str | Machine, *aside: str) -> tuple[Design, Machine]:
+    """The design and the machine; aside : see `prepare_entry_points`."""
+    chosen = get_design(design) if isinstance(design, str) else design
+    prepare_entry_points(*aside)
+    model = machine if isinstance(machine, Machine) else load_machine(machine)
+    return chosen, model
+
+
+def _kernel(version: str) -> Any:
+    from cgsim.kernel import load_kernel
+
+    return load_kernel(version)
+
+
+def check_counts(**counts: int) -> None:
+    limits = {
+        "lookups": (10, 10**9),
+        "replicates": (1, 10**4),
+        "threads": (1, 1024),
+        "seed": (0, 1 << 62),
+    }
+    for name, value in counts.items():
+        low, high = limits[name]
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or not low <= value <= high:
+            raise out_of_range("simulate", name, value, f"a whole number of {low}..{high}")
+
+
+def check_switches(**switches: bool) -> None:
+    """Raise UserError for one that is not true or false."""
+    for name, value in switches.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise out_of_range("simulate", name, value, "true or false")
+
+
+def facts_of(
+    design: Design,
+    machine: Machine,
+    kernel: str,
+    n_cgroups: int,
+    n_keys: int,
+    replicate: int,
+    seed: int,
+    lookups: int,
+) -> dict[str, Any]:
+    return {
+        "design": design.name,
+        "machine": machine.name,
+        "kernel": kernel,
+        "workload": "",
+        "n_cgroups": n_cgroups,
+        "n_keys": n_keys,
+        "mode": "",
+        "footprint_bytes": 0,
+        "replicate": replicate,
+        "seed": seed,
+        "lookups": lookups,
+    }
+
+
+def _populate(
+    design: Design,
+    machine: Machine,
+    kernel: str,
+    n_cgroups: int,
+    n_keys: int,
+    seed: int,
+    aged: bool,
+    stage: Stage,
+) -> Population:
+    return build_population(
+        design,
+        n_cgroups=n_cgroups,
+        n_keys=n_keys,
+        seed=seed,
+        kernel=kernel,
+        cpus=machine.n_cpus,
+        aged=aged,
+        prepare=stage.prepare,
+    )
+
+
+def _timed(
+    population: Population, machine: Machine, seed: int, *, prefetch: bool, places: bool = False
+) -> tuple[System, Timed]:
+    """A fresh machine that has looked up every datum once, in random order.
+
+    So no datum's first touch is counted; what the caches still hold is their own affair. Of a very
+    large population a random part is looked up, larger than any cache.
+    """
+    n_keys = population.keys.size
+    pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
+    order = np.column_stack(np.divmod(pairs, n_keys))
+    _compile_lookups(population)  # the machine may wait for its engine
+    spec = system_spec(machine, prefetch_next_line=prefetch)
+    system = System(spec, population.heap, places=places)
+    space = Timed(population.heap.mem, population.heap.block, system.cpu())
+    run_lookups(
+        space, population.parameters, population.cgroups, population.keys, order,
+        THROUGHPUT, IGNORE_DATUM, _NO_HARNESS,
+    )  # fmt: skip
+    return system, space
+
+
+def _compile_lookups(population: Population) -> None:
+    """Compile what looks up a population's data back to back."""
+    order = np.empty((0, 2), dtype=np.int64)
+    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
+    arguments = (order, THROUGHPUT, IGNORE_DATUM, _NO_HARNESS)
+    compile_lookups(Timed(0, 0, 0), parameters, cgroups, keys, *arguments)
+
+
+def _compile_stream(population: Population) -> None:
+    """Compile what plays a workload on a population."""
+    rows = np.empty((0, len(STREAM_COLUMNS)), dtype=np.int64)
+    numbers = np.empty(0, dtype=np.int64)
+    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
+    compile_stream(Timed(0, 0, 0), parameters, cgroups, keys, rows, numbers, numbers)
+
+
+def _random_order(population: Population, lookups: int, seed: int) -> np.ndarray:
+    """int64[lookups, 2]: indices of a uniformly random cgroup and key per lookup."""
+    n_cgroups, n_keys = population.cgroups.size, population.keys.size
+    order = np.empty((lookups, 2), dtype=np.int64)
+    for column, bound in enumerate((n_cgroups, n_keys)):
+        order[:, column] = random_integers(lookups, seed, 100 + column, bound)
+    return order
+
+
+def _back_to_back(
+    population: Population,
+    machine: Machine,
+    system: System,
+    space: Timed,
+    facts: dict[str, Any],
+    lookups: int,
+    mode: str,
+) -> dict[str, Any]:
+    warm = lookups
+    order = _random_order(population, warm + lookups, facts["seed"])
+    number = _MODE_NUMBERS[mode]
+    arguments = (number, IGNORE_DATUM, _NO_HARNESS)
+    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
+    run_lookups(space, parameters, cgroups, keys, order[:warm], *arguments)
+    before, causes = _counted(system), system.causes()
+    run_lookups(space, parameters, cgroups, keys, order[warm:], *arguments)
+    row = facts | {"mode": mode}
+    row |= _costs(machine, _counted(system) - before, system.causes() - causes, lookups)
+    return row | _memory_columns(population)
+
+
+def _isolated(
+    population: Population,
+    machine: Machine,
+    stage: Stage,
+    facts: dict[str, Any],
+    lookups: int,
+    footprint_bytes: int,
+    prefetch: bool,
+) -> dict[str, Any]:
+    # each lookup walks the whole footprint, so that a few of them leave the caches as they stay
+    warm = min(lookups, _WARM_ISOLATED)
+    order = _random_order(population, warm + lookups, facts["seed"])
+    rows = np.zeros((warm + lookups, len(STREAM_COLUMNS)), dtype=np.int64)
+    rows[:, :2] = order
+    rows[:, 4] = footprint_bytes // 64
+    facts = facts | {"mode": "isolated", "footprint_bytes": footprint_bytes}
+    system, space = _timed(population, machine, facts["seed"], prefetch=prefetch)
+    return _play(system, space, population, machine, stage, facts, rows, warm, None)
+
+
+def play_workload(
+    chosen: Design,
+    model: Machine,
+    scenario: NetworkWorkload | GpuWorkload,
+    kernel: str,
+    facts: dict[str, Any],
+    *,
+    aged: bool,
+    prefetch: bool,
+    places: bool = False,
+) -> tuple[dict[str, Any], System, np.ndarray | None]:
+    """One replicate of a workload: (its row, the machine, the places' counts of its warm part).
+
+    facts : the row's first columns, among them `seed` and `lookups`.
+    """
+    warm = facts["lookups"]
+    stage = Stage(_kernel(kernel), scenario.reach, scenario.hot_bytes, scenario.ring_bytes)
+    population = _populate(
+        chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, facts["seed"], aged, stage
+    )
+    # what another process may compile comes last
+    _compile_lookups(population)
+    _compile_stream(population)
+    wait_for_aside()
+    stream = make_stream(scenario, 2 * warm, facts["seed"])
+    busy_ns = stream.instructions / stream.instructions_per_ns + stream.idle_ns
+    rows = np.column_stack(
+        [
+            stream.cgroup,
+            stream.key,
+            stream.actor,
+            stream.hot_lines,
+            stream.cold_lines,
+            np.rint(busy_ns * model.ghz * TICKS).astype(np.int64),
+        ]
+    )
+    system, space = _timed(population, model, facts["seed"], prefetch=prefetch, places=places)
+    counts: list[np.ndarray] = []
+
+    def once_warm() -> None:
+        if system.places is not None:
+            counts.append(system.places.counts.copy())
+
+    row = _play(system, space, population, model, stage, facts, rows, warm, stream, once_warm)
+    return row, system, counts[0] if counts else None
+
+
+def _play(
+    system: System,
+    space: Timed,
+    population: Population,
+    machine: Machine,
+    stage: Stage,
+    facts: dict[str, Any],
+    rows: np.ndarray,
+    warm: int,
+    stream: Any,
+    once_warm: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Run a stream's rows on a machine; the first `warm` of them are not measured."""
+    actor_cgroup = np.zeros(1, np.int64) if stream is None else stream.actor_cgroup
+    held = stream is None or stream.rcu_held
+    scene, actors = stage.scene(population, actor_cgroup, rcu_held=held, seed=facts["seed"])
+    costs = np.zeros(rows.shape[0], dtype=np.int64)
+    causes = np.zeros(len(CAUSES), dtype=np.int64)
+    if stream is None:
+        scene = scene._replace(use=IGNORE_DATUM)
+    arguments = (population.parameters, population.cgroups, population.keys)
+    run_stream(space, *arguments, rows[:warm], scene, costs[:warm], causes)
+    once_warm()
+    before = _counted(system)
+    run_stream(space, *arguments, rows[warm:], scene, costs[warm:], causes)
+    del actors  # the scene points into it until here
+    counted = _counted(system) - before
+    measured = costs[warm:]
+    counted[0] = measured.sum()
+    row = facts | _costs(machine, counted, causes, measured.size)
+    for name, quantile in _QUANTILES.items():
+        row[name] = float(np.quantile(measured, quantile)) / TICKS / machine.ghz
+    return row | _memory_columns(population)
+
+
+def _counted(system: System) -> np.ndarray:
+    """int64[4]: ticks, instructions, accesses and mispredicts so far."""
+    counts = system.counters()
+    names = ("instructions", "accesses", "mispredicts")
+    return np.array([system.field(C_RETIRE), *(counts[n] for n in names)], dtype=np.int64)
+
+
+def _costs(
+    machine: Machine, counted: np.ndarray, causes: np.ndarray, lookups: int
+) -> dict[str, Any]:
+    ticks, instructions, accesses, mispredicts = (float(value) for value in counted)
+    cycles = ticks / TICKS / lookups
+    row: dict[str, Any] = {"ns": machine.ns(cycles), "cycles": cycles}
+    row |= dict.fromkeys(_QUANTILES, np.nan)
+    for name, spent in zip(CAUSES, causes, strict=True):
+        row[f"{name}_cycles"] = float(spent) / TICKS / lookups
+    row["instructions"] = instructions / lookups
+    row["accesses"] = accesses / lookups
+    row["mispredicts"] = mispredicts / lookups
+    return row
+
+
+def _memory_columns(population: Population) -> dict[str, Any]:
+    memory = population.memory
+    return {
+        "field_bytes": memory.field_bytes,
+        "cgroup_bytes": memory.cgroup_bytes,
+        "entry_bytes": memory.entry_bytes,
+        "fixed_bytes": memory.fixed_bytes,
+    }
+
+
+def _frame(
+    one: Callable[[int], list[dict[str, Any]]], replicates: int, threads: int
+) -> pd.DataFrame:
+    """The rows of all replicates, in order, whatever the number of threads."""
+    if threads == 1 or replicates == 1:
+        per_replicate = [one(replicate) for replicate in range(replicates)]
+    else:
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            per_replicate = list(pool.map(one, range(replicates)))
+    return pd.DataFrame([row for rows in per_replicate for row in rows])

@@ -1,0 +1,204 @@
+"""The sweeps that the notebooks and the mail show: grids of points, each a summary frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cgsim.designs import get_design, list_designs
+from cgsim.experiments.lookups import lookup_cost, simulate
+from cgsim.experiments.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DESIGNS = (
+    "list", "hash", "hash-rcu", "idr", "table", "subsys", "cgroup-storage", "direct",
+    "direct-inlined",
+)  # fmt: skip
+"""Shown by default: those of the thread, and what became of them."""
+
+BACK_TO_BACK = ("dependent", "throughput")
+N_KEYS, N_CGROUPS = 8, 1000
+"""The point that the sweeps go through: few keys, and as many cgroups as a busy host has."""
+
+FOOTPRINT_BYTES = 1 << 20
+"""Walked through before an isolated lookup: more than an L1, about what a private L2 holds."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all points of a run share.
+
+    lookups : measured per point and replicate. workload_lookups : the same, per workload: caches
+    need some thousand packets to be warm, and a GPU's submissions are long. threads : of the host,
+    over replicates; they change no number.
+    """
+
+    machine: str
+    kernel: str = "7.3.4"
+    seed: int = 1
+    replicates: int = 3
+    lookups: int = 600
+    workload_lookups: tuple[tuple[str, int], ...] = (("network", 2000), ("gpu", 150))
+    threads: int = 1
+    designs: tuple[str, ...] = DESIGNS
+
+    def on(self, machine: str) -> Setting:
+        """The same setting on another machine."""
+        return replace(self, machine=machine)
+
+    def able(self, n_keys: int) -> list[str]:
+        """The designs that can hold `n_keys` keys."""
+        return [name for name in self.designs if get_design(name).max_keys >= n_keys]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a preset computes."""
+
+    lookups: int
+    workload_lookups: tuple[tuple[str, int], ...]
+    replicates: int
+    keys: tuple[int, ...]
+    cgroups: tuple[int, ...]
+    footprints: tuple[int, ...]
+
+
+_KIB = 1024
+SIZES = {
+    "quick": Size(
+        lookups=600,
+        workload_lookups=(("network", 1000), ("gpu", 80)),
+        replicates=3,
+        keys=(1, 4, 8, 16, 64),
+        cgroups=(10, 100, 1000, 4000),
+        footprints=(0, 32 * _KIB, 256 * _KIB, 1024 * _KIB, 4096 * _KIB),
+    ),
+    "full": Size(
+        lookups=10_000,
+        workload_lookups=(("network", 20_000), ("gpu", 1000)),
+        replicates=10,
+        keys=(1, 2, 4, 8, 16, 32, 64, 256, 1024),
+        cgroups=(10, 100, 1000, 10_000, 100_000),
+        footprints=(0, 16 * _KIB, 32 * _KIB, 128 * _KIB, 512 * _KIB, 2048 * _KIB, 8192 * _KIB),
+    ),
+}
+"""Of the presets."""
+
+_MOST_DATA = 2_000_000
+_LINES_PER_POINT = 500_000
+
+
+def setting_of(preset: str, machine: str, **values: Any) -> Setting:
+    """The setting of a preset on a machine; `values` replace its fields."""
+    size = SIZES[preset]
+    fields = {
+        "lookups": size.lookups,
+        "workload_lookups": size.workload_lookups,
+        "replicates": size.replicates,
+    }
+    return Setting(machine, **{**fields, **values})
+
+
+def design_names() -> list[str]:
+    """The names of all designs."""
+    return [design.name for design in list_designs()]
+
+
+def over_keys(setting: Setting, keys: Sequence[int], n_cgroups: int = N_CGROUPS) -> pd.DataFrame:
+    """Lookups back to back, against the number of keys; fewer cgroups where they would not fit."""
+    return _collect(
+        _alone(setting, name, n_cgroups=min(n_cgroups, _MOST_DATA // n), n_keys=n)
+        for n in keys
+        for name in setting.able(n)
+    )
+
+
+def over_cgroups(setting: Setting, cgroups: Sequence[int], n_keys: int = N_KEYS) -> pd.DataFrame:
+    """Lookups back to back, against the number of cgroups."""
+    return _collect(
+        _alone(setting, name, n_cgroups=n, n_keys=n_keys)
+        for n in cgroups
+        for name in setting.able(n_keys)
+    )
+
+
+def over_footprint(
+    setting: Setting,
+    footprints: Sequence[int],
+    n_keys: int = N_KEYS,
+    n_cgroups: int = N_CGROUPS,
+) -> pd.DataFrame:
+    """Isolated lookups, against the memory (bytes) that other code walks through before each."""
+    return _collect(
+        _alone(
+            _fewer(setting, footprint),
+            name,
+            modes=("isolated",),
+            footprint_bytes=footprint,
+            n_cgroups=n_cgroups,
+            n_keys=n_keys,
+        )
+        for footprint in footprints
+        for name in setting.able(n_keys)
+    )
+
+
+def in_workloads(
+    setting: Setting, workloads: Iterable[str] = ("network", "gpu"), **parameters: Any
+) -> pd.DataFrame:
+    """Lookups within workloads; `parameters` replace the workloads' own values."""
+    n_keys = parameters.get("n_keys", 1)
+    return _collect(
+        simulate(
+            name,
+            setting.machine,
+            workload,
+            lookups=dict(setting.workload_lookups).get(workload, setting.lookups),
+            replicates=setting.replicates,
+            seed=setting.seed,
+            kernel=setting.kernel,
+            threads=setting.threads,
+            **parameters,
+        )
+        for workload in workloads
+        for name in setting.able(n_keys)
+    )
+
+
+def _fewer(setting: Setting, footprint_bytes: int) -> Setting:
+    """Fewer lookups where each is preceded by a long walk."""
+    lines = max(footprint_bytes // 64, 1)
+    most = _LINES_PER_POINT // (2 * lines * setting.replicates)
+    return replace(setting, lookups=max(10, min(setting.lookups, most)))
+
+
+def _alone(
+    setting: Setting, name: str, *, modes: Sequence[str] = BACK_TO_BACK, **sizes: Any
+) -> pd.DataFrame:
+    return lookup_cost(
+        name,
+        setting.machine,
+        modes=modes,
+        lookups=setting.lookups,
+        replicates=setting.replicates,
+        seed=setting.seed,
+        kernel=setting.kernel,
+        threads=setting.threads,
+        **sizes,
+    )
+
+
+def _collect(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The summary of all points; a dependent cost only where the address depends on the cgroup.
+
+    Where a design finds the datum without the cgroup pointer nothing waits for it: its dependent
+    rows are left out rather than shown as if they were cheap.
+    """
+    frame = summarise(pd.concat(frames, ignore_index=True))
+    free = {name for name in frame["design"].unique() if not get_design(name).needs_cgroup}
+    kept = frame[~((frame["mode"] == "dependent") & frame["design"].isin(free))]
+    return kept.reset_index(drop=True)

@@ -1,0 +1,27 @@
+"""The machines that are simulated: profiles in `data/machines/`, or files of one's own."""
+
+from cgsim.machines.model import (
+    ByDistance,
+    Cache,
+    Coherence,
+    Distance,
+    Machine,
+    Memory,
+    Tlb,
+    Window,
+    list_machines,
+    load_machine,
+)
+
+__all__ = [
+    "ByDistance",
+    "Cache",
+    "Coherence",
+    "Distance",
+    "Machine",
+    "Memory",
+    "Tlb",
+    "Window",
+    "list_machines",
+    "load_machine",
+]

@@ -1,0 +1,327 @@
+"""Sentences computed from frames: who is ahead, by how much, and whether that means anything."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from cgsim.designs import get_design
+from cgsim.report.compare import SAME_NS, SAME_SHARE, agreement, are_level, beaten_by, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from cgsim.experiments.anatomy import Anatomy
+
+MANY_KEYS = 1024
+"""A design that holds so many keys is said to have no small fixed limit."""
+
+
+def join_names(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def times(factor: float) -> str:
+    """A factor in words: '1.4 times', '12 times'."""
+    return f"{factor:.1f} times" if factor < 10 else f"{factor:.0f} times"
+
+
+def compared(value: float, base: float) -> str:
+    """A cost beside a smaller one: '18.2 ns (1.4 times that)'; no factor of next to nothing."""
+    return f"{ns(value)} ({times(value / base)} that)" if base >= 1 else ns(value)
+
+
+def plain(value: float) -> str:
+    """Three significant digits with commas between thousands, never an exponent."""
+    if not math.isfinite(value):
+        return "no bound"
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    text = f"{round(value, digits):,.{max(digits, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def ns(value: float) -> str:
+    """A time: '0.4 ns', '14.1 ns', '320 ns', 'less than 0.2 ns'."""
+    if value < SAME_NS:
+        return f"less than {SAME_NS:g} ns"
+    return f"{value:.1f} ns" if value < 100 else f"{value:.0f} ns"
+
+
+def leaders_sentence(rows: pd.DataFrame, what: str) -> str:
+    """Who is cheapest in `what`, who follows, who is last."""
+    place = standing(rows)
+    names = join_names(place.leaders)
+    if not place.rest:
+        return f"{what}: no difference that the model can tell; all take about {ns(place.ns)}."
+    text = f"{what}: {names} {'costs' if len(place.leaders) == 1 else 'cost'} least, {ns(place.ns)}"
+    if len(place.leaders) > 1:
+        text += " (level: intervals overlap, or less than 5 % or 0.2 ns apart)"
+    second, last = place.rest[0], place.rest[-1]
+    text += f"; next comes {second[0]}, {compared(second[1], place.ns)}"
+    if second != last:
+        text += f"; last {last[0]}, {compared(last[1], place.ns)}"
+    return text + "."
+
+
+def growth_sentence(frame: pd.DataFrame, x: str, unit: str) -> str:
+    """Which designs' cost grows over the range of `x`, and which one's does not."""
+    low, high = float(frame[x].min()), float(frame[x].max())
+    if low == high:
+        return f"There is one point only, {_amount(low, x)} {unit}: nothing to compare."
+    grows, flat = [], []
+    for design, rows in frame.groupby("design", sort=False):
+        ordered = rows.sort_values(x)
+        first, last = ordered.iloc[0], ordered.iloc[-1]
+        if are_level(first, last) or last["ns"] < first["ns"]:
+            flat.append(str(design))
+        else:
+            at = float(last[x])
+            until = "" if at == high else f" (its last point: {_amount(at, x)} {unit})"
+            text = f"{design} from {first['ns']:.1f} to {last['ns']:.1f} ns{until}"
+            grows.append((float(last["ns"] - first["ns"]), text))
+    text = f"From {_amount(low, x)} to {_amount(high, x)} {unit}"
+    if grows:
+        text += f" the cost grows: {join_names([words for _, words in sorted(grows)[::-1]])}"
+    if flat:
+        text += ("; " if grows else " ") + f"no clear growth for {join_names(flat)}"
+    return text + "."
+
+
+def flips(frame: pd.DataFrame, x: str, unit: str) -> str:
+    """Where the cheapest design changes along `x`; leaders that stay level count as the same."""
+    parts: list[tuple[str, list[str]]] = []
+    for value in sorted(frame[x].unique()):
+        leaders = standing(frame[frame[x] == value]).leaders
+        same = [name for name in parts[-1][1] if name in leaders] if parts else []
+        if same:
+            parts[-1] = (parts[-1][0], same)
+        else:
+            parts.append((_amount(float(value), x), list(leaders)))
+    if len(parts) == 1:
+        return f"The cheapest over the whole range: {join_names(parts[0][1])}."
+    steps = [f"from {start} {unit} on {join_names(names)}" for start, names in parts]
+    return f"The cheapest changes: {'; '.join(steps)}."
+
+
+def _amount(value: float, x: str) -> str:
+    """A value of a column: with thousands' commas, bytes in KiB."""
+    return f"{value / 1024:,.0f}" if x.endswith("_bytes") else f"{value:,.0f}"
+
+
+def restrictions(name: str) -> list[str]:
+    """What a design cannot do, from its own description."""
+    design = get_design(name)
+    found = []
+    if design.max_keys < MANY_KEYS:
+        found.append(f"holds at most {design.max_keys} keys")
+    if not design.needs_cgroup:
+        found.append("has the datum's address without the cgroup: only for an attached program")
+    if design.reader_side == "mutex":
+        found.append("its reader takes a mutex, which may sleep: not from softirq or under RCU")
+    return found
+
+
+def is_general(name: str) -> bool:
+    """Whether a design starts from any cgroup, may be read in any context, and holds many keys."""
+    return not restrictions(name)
+
+
+def answer(*sentences: str) -> Any:
+    """Sentences as one paragraph each, escaped, for display at the end of a notebook's cell."""
+    from IPython.display import HTML
+
+    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in sentences if text)
+    return HTML(f'<div class="answer">{paragraphs}</div>')
+
+
+def heading(title: str, text: str) -> Any:
+    """A small heading with a line under it, escaped, for display."""
+    from IPython.display import HTML
+
+    return HTML(f"<h3>{escape(title)}</h3><p>{escape(text)}</p>")
+
+
+def anatomy_sentences(drawn: Sequence[Anatomy]) -> list[str]:
+    """Which lookups have the shortest and the longest chain, and which take a lock."""
+    by_chain = sorted(drawn, key=lambda lookup: lookup.chain)
+    shortest = [d.design.name for d in by_chain if d.chain == by_chain[0].chain]
+    longest = [d.design.name for d in by_chain if d.chain == by_chain[-1].chain]
+    locked = [
+        f"{d.design.name} ({count} locked operations)"
+        for d in drawn
+        if (count := sum(touch.operation == "RMW!" for touch in d.touches))
+    ]
+    text = (
+        f"With {drawn[0].n_keys} keys the shortest chain is that of {join_names(shortest)}, "
+        f"{by_chain[0].chain} dependent access{'es' if by_chain[0].chain > 1 else ''} with the "
+        f"datum's own; the longest that of {join_names(longest)}, {by_chain[-1].chain}."
+    )
+    if not locked:
+        return [text]
+    return [text, f"A lock is taken to read by {join_names(locked)}."]
+
+
+def profile_sentence(machine: str) -> str:
+    """How much of a machine's profile rests on sources."""
+    from cgsim.machines.model import explain, load_machine
+
+    rows = explain(load_machine(machine))
+    unverified = [row.field for row in rows if not row.is_verified]
+    text = (
+        f"Of the {len(rows)} values of the profile {machine}, {len(rows) - len(unverified)} have a"
+    )
+    text += " source"
+    if unverified:
+        text += f"; {len(unverified)} are unverified, among them {join_names(unverified[:4])}"
+    return f"{text}. The command cgsim machines {machine} lists them all."
+
+
+def per_cgroup_bytes(rows: pd.DataFrame, n_keys: int) -> dict[str, float]:
+    """Design -> bytes of one cgroup with `n_keys` data."""
+    once = rows.drop_duplicates("design")
+    return {
+        str(row["design"]): float(row["cgroup_bytes"] + n_keys * row["entry_bytes"])
+        for _, row in once.iterrows()
+    }
+
+
+def memory_sentence(bytes_by_design: dict[str, float], n_keys: int) -> str:
+    """Who takes least memory, who takes most."""
+    ordered = sorted(bytes_by_design.items(), key=lambda item: item[1])
+    (small, least), (large, most) = ordered[0], ordered[-1]
+    equal = [name for name, size in ordered if size <= 1.05 * least]
+    return (
+        f"With {n_keys} keys a cgroup takes least memory with {join_names(equal)} "
+        f"({least:,.0f} bytes) and most with {large} ({most:,.0f} bytes)."
+        if small != large
+        else f"{small} takes {least:,.0f} bytes per cgroup."
+    )
+
+
+def field_sentence(rows: pd.DataFrame) -> str:
+    """Fields inside struct cgroup that cost nothing, since its slab object has room for them."""
+    once = rows.drop_duplicates("design")
+    free = once[(once["field_bytes"] > 0) & (once["cgroup_bytes"] < once["field_bytes"])]
+    if free.empty:
+        return ""
+    named = [f"{row['design']} {row['field_bytes']:.0f}" for _, row in free.iterrows()]
+    return (
+        "Fields in struct cgroup itself are not counted where its slab object has room for them "
+        f"(bytes: {', '.join(named)})."
+    )
+
+
+def agreement_sentence(
+    one: pd.DataFrame, other: pd.DataFrame, where: str, second_machine: str
+) -> str:
+    """How far a second machine agrees about one point."""
+    rank, turned = agreement(one, other)
+    first, second = standing(one).leaders, standing(other).leaders
+    text = f"In {where}, "
+    text += (
+        f"the order of designs on {second_machine} has rank correlation {rank:.2f} with the first "
+        "machine's"
+        if not math.isnan(rank)
+        else f"there are too few designs on {second_machine} to correlate ranks"
+    )
+    if set(first) & set(second):
+        text += f"; {join_names([name for name in first if name in second])} leads on both"
+    else:
+        text += f"; {join_names(second)} leads there, {join_names(first)} here"
+    if turned:
+        text += f"; clearly change places: {', '.join(f'{a} and {b}' for a, b in turned)}"
+    return text + "."
+
+
+def stack_sentence(rows: pd.DataFrame, what: str) -> str:
+    """The largest cause of the cheapest and of the dearest design's cycles."""
+    ordered = rows.sort_values("cycles")
+    parts = []
+    for row in (ordered.iloc[0], ordered.iloc[-1])[: len(ordered)]:
+        causes = {
+            str(name).removesuffix("_cycles"): float(row[name])
+            for name in rows.columns
+            if str(name).endswith("_cycles")
+        }
+        cause = max(causes, key=lambda name: causes[name])
+        share = causes[cause] / max(float(row["cycles"]), 1e-9)
+        cycles = f"{100 * share:.0f} % of its {row['cycles']:.0f} cycles"
+        parts.append(f"{row['design']} spends {cycles} on {cause}")
+    return f"{what}: {join_names(parts)}."
+
+
+def favourites(network: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The leaders of the network workload: of all designs, and of those without limits."""
+    general = network[network["design"].map(is_general)]
+    overall = standing(network).leaders
+    return overall, () if general.empty else standing(general).leaders
+
+
+def conclusion(
+    columns: Mapping[str, pd.DataFrame],
+    by_keys: pd.DataFrame,
+    network: pd.DataFrame,
+    n_keys: int,
+) -> list[str]:
+    """The answer: who is favoured for the network workload, with what limits, and where it loses.
+
+    columns : name of a column -> summary rows of one point. by_keys : the sweep over keys.
+    """
+    overall, general = favourites(network)
+    limits = [f"{name} {', and '.join(found)}" for name in overall if (found := restrictions(name))]
+    first = f"Cheapest in the network workload: {join_names(overall)}."
+    if limits:
+        first += f" But {'; '.join(limits)}."
+    if not general:
+        return [first]
+    first += f" Among designs without such limits: {join_names(general)}."
+    return [first, _losses(general[0], columns, by_keys, network, n_keys)]
+
+
+def _losses(
+    favourite: str,
+    columns: Mapping[str, pd.DataFrame],
+    by_keys: pd.DataFrame,
+    memory: pd.DataFrame,
+    n_keys: int,
+) -> str:
+    """Where a design is not the best, by time and by memory."""
+    found = []
+    for name, rows in columns.items():
+        found += _loss(name, favourite, rows, beaten_by(rows, favourite))
+    for number, rows in by_keys[by_keys["mode"] == "dependent"].groupby("n_keys"):
+        beaten = [pair for pair in beaten_by(rows, favourite) if is_general(pair[0])]
+        if number == n_keys:
+            continue  # the column of the point itself
+        where = f"dependent with {number:,} key{'' if number == 1 else 's'}"
+        found += _loss(where, favourite, rows, beaten)
+    sizes = per_cgroup_bytes(memory, n_keys)
+    own = sizes[favourite]
+    smaller = min((size, name) for name, size in sizes.items())
+    if smaller[0] < (1 - SAME_SHARE) * own:
+        found.append(
+            f"memory, {own:,.0f} bytes per cgroup against {smaller[0]:,.0f} of {smaller[1]}"
+        )
+    if not found:
+        return f"{favourite} loses nowhere among the points simulated here."
+    return f"Where {favourite} loses: {'; '.join(found)}."
+
+
+def _loss(
+    where: str, design: str, rows: pd.DataFrame, beaten: Sequence[tuple[str, float]]
+) -> list[str]:
+    """One point at which a design is beaten, in words; [] if it is not."""
+    if not beaten:
+        return []
+    own = float(rows[rows["design"] == design]["ns"].iloc[0])
+    general = next((pair for pair in beaten if is_general(pair[0])), beaten[0])
+    named = [f"{ns(cost)} of {other}" for other, cost in dict.fromkeys((beaten[0], general))]
+    return [f"{where}, {ns(own)} against {join_names(named)}"]

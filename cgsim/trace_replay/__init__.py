@@ -1,0 +1,1 @@
+"""Address traces through caches and TLBs: trace files, geometry, and the replay itself."""
