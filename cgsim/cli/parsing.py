@@ -1,0 +1,95 @@
+"""What the verbs' parsers share."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cgsim.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OWN_OPTIONS = {"design", "machine", "workload"}
+"""Parameters that are options by themselves, where a verb has them."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes no abbreviations and suggests the closest name for a mistyped one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with status 2."""
+        self.exit(2, f"cgsim: error: {message} (see {self.prog} --help)\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value outside the choices, with a hint."""
+        if action.choices is None or value in action.choices:
+            return
+        names = [str(choice) for choice in action.choices]
+        close = get_close_matches(str(value), names, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise argparse.ArgumentError(
+            action, f"unknown {value!r}{hint}; allowed: {', '.join(names)}"
+        )
+
+
+def add_verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, epilog: str
+) -> argparse.ArgumentParser:
+    """Add one verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="for programs: JSON, no table")
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add -p."""
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter, VALUE in YAML; repeat",
+    )
+
+
+def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """The values of -p."""
+    from cgsim.report.parameters import parse_given
+
+    return parse_given(options.parameter)
+
+
+def checked_parameters(
+    options: argparse.Namespace, function: Callable[..., Any] | None = None
+) -> dict[str, Any]:
+    """The values of -p, none of which has an option of its own; `function` takes them all."""
+    given = given_parameters(options)
+    for name in sorted(OWN_OPTIONS & given.keys()):
+        raise UserError(f"parameter {name}: give it as --{name}")
+    if function is not None:
+        allowed = set(inspect.signature(function).parameters) - OWN_OPTIONS
+        for name in given:
+            if name not in allowed:
+                raise unknown_name("parameter", name, allowed)
+    return given
+
+
+def given_options(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the named options that were given, as keyword arguments."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}

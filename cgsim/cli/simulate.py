@@ -1,0 +1,92 @@
+"""`cgsim simulate`: cost of lookups in a workload, or alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cgsim
+from cgsim.cli.parsing import add_json, add_parameters, add_verb, checked_parameters
+from cgsim.cli.printing import print_json, records
+from cgsim.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(verbs: Any) -> None:
+    """Add the verb's parser."""
+    verb = add_verb(
+        verbs,
+        "simulate",
+        run,
+        "cost of lookups: design, machine, workload -> table",
+        """\
+examples:
+  cgsim simulate --design idr
+  cgsim simulate --design list --design hash --machine zen5-vm --workload gpu
+  cgsim simulate --design idr --design direct --workload alone -p 'modes=[dependent]'
+  cgsim simulate --design idr -p n_keys=8 -p seed=7 --json
+  cgsim simulate --design table --out table.csv
+
+Workloads: network, gpu, or alone, that is lookups of random cgroups and keys one after another.
+The table shows means over replicates with a 95 % interval; --out and --json have each replicate.
+""",
+    )
+    verb.add_argument(
+        "--design", action="append", required=True, metavar="NAME", help="repeat to compare"
+    )
+    verb.add_argument(
+        "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
+    )
+    verb.add_argument(
+        "--workload", default="network", metavar="NAME", help="network, gpu or alone (network)"
+    )
+    add_parameters(verb)
+    verb.add_argument("--out", type=Path, metavar="FILE", help="write .csv or .parquet")
+    add_json(verb)
+
+
+def run(options: argparse.Namespace) -> None:
+    """`cgsim simulate`."""
+    import pandas as pd
+
+    if options.out and options.out.suffix not in (".csv", ".parquet"):
+        raise UserError(f"--out {options.out}: allowed: a name that ends in .csv or .parquet")
+    alone = options.workload == "alone"
+    given = checked_parameters(options, cgsim.lookup_cost if alone else None)
+    if alone:
+        frames = [cgsim.lookup_cost(name, options.machine, **given) for name in options.design]
+    else:
+        frames = [
+            cgsim.simulate(name, options.machine, options.workload, **given)
+            for name in options.design
+        ]
+    frame = pd.concat(frames, ignore_index=True)
+    points = cgsim.summarise(frame)
+    if options.out:
+        from cgsim.files import write_with
+
+        write = frame.to_csv if options.out.suffix == ".csv" else frame.to_parquet
+        write_with(options.out, lambda aside: write(aside, index=False))
+    if options.json:
+        print_json({"points": records(points), "replicates": records(frame)})
+    elif not options.out:
+        _print_points(points)
+
+
+def _print_points(points: Any) -> None:
+    """Print the cost of each point and where its cycles went."""
+    first = points.iloc[0]
+    print(
+        f"simulated: {first['machine']}, kernel {first['kernel']}, {first['workload']}, "
+        f"{first['n_cgroups']} cgroups, {first['n_keys']} keys each, "
+        f"{first['replicates']} replicates"
+    )
+    names = ["design", "mode", "ns", "ns_low", "ns_high", "p50_ns", "p99_ns", "p999_ns", "cycles"]
+    memory = [name for name in ("cgroup_bytes", "entry_bytes") if name in points]
+    columns = [name for name in [*names, *memory] if name in points]
+    print(f"\n{points[columns].to_string(index=False, float_format='{:.2f}'.format)}")
+    causes = [name for name in points if name.endswith("_cycles") and points[name].abs().max() > 0]
+    stack = points[["design", "mode", *causes]].rename(columns=lambda c: c.removesuffix("_cycles"))
+    print(f"\nwhere the cycles went:\n{stack.to_string(index=False, float_format='{:.2f}'.format)}")

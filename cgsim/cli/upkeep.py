@@ -1,0 +1,63 @@
+"""`cgsim upkeep`: install, remove, teardown, a key that goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cgsim
+from cgsim.cli.parsing import add_json, add_parameters, add_verb, checked_parameters
+from cgsim.cli.printing import print_json, records
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(verbs: Any) -> None:
+    """Add the verb's parser."""
+    verb = add_verb(
+        verbs,
+        "upkeep",
+        run,
+        "cost of install, remove, teardown and of a key that goes",
+        """\
+examples:
+  cgsim upkeep --design idr --design table
+  cgsim upkeep --design table -p data=percpu -p n_keys=16 --machine zen4-genoa
+  cgsim upkeep --design list -p footprint_bytes=1048576 --json
+
+Locks, allocation, copying, and memory that waits for a grace period stand beside the times.
+""",
+    )
+    verb.add_argument(
+        "--design", action="append", required=True, metavar="NAME", help="repeat to compare"
+    )
+    verb.add_argument(
+        "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
+    )
+    add_parameters(verb)
+    add_json(verb)
+
+
+def run(options: argparse.Namespace) -> None:
+    """`cgsim upkeep`."""
+    import pandas as pd
+
+    given = checked_parameters(options, cgsim.upkeep)
+    frame = pd.concat(
+        [cgsim.upkeep(name, options.machine, **given) for name in options.design],
+        ignore_index=True,
+    )
+    points = cgsim.summarise(frame)
+    if options.json:
+        print_json({"points": records(points), "replicates": records(frame)})
+        return
+    first = points.iloc[0]
+    print(
+        f"simulated: {first['machine']}, kernel {first['kernel']}, {first['n_cgroups']} cgroups, "
+        f"{first['n_keys']} keys each, {first['data']} data\n"
+    )
+    columns = [
+        "design", "operation", "ns", "p99_ns", "drained_ns", "deferred_ns", "locked", "locks",
+        "allocated_bytes", "copied_bytes", "freed_bytes", "waiting_bytes",
+    ]  # fmt: skip
+    print(points[columns].to_string(index=False, float_format="{:.1f}".format))
