@@ -10,7 +10,6 @@ The public functions are loaded when they are first used, so that `import cgsim`
 
 from __future__ import annotations
 
-import gc
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -79,18 +78,7 @@ def __getattr__(name: str) -> Any:
     """Load a public function from its module on first use."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # thousands of objects that stay: looking for cycles among them takes a tenth of the time
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        value = getattr(import_module(_HOMES[name]), name)
-    finally:
-        if collecting and gc.get_freeze_count() == 0:
-            # into the oldest generation at once, or each of the younger ones is searched in turn
-            gc.freeze()
-            gc.unfreeze()
-        if collecting:
-            gc.enable()
+    value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

@@ -10,7 +10,6 @@ from cgsim.compile import cache
 
 PACKAGE = Path(cgsim.__file__).parent
 PYTHON_ONLY = {
-    "cgsim.compile._aside",
     "cgsim.trace_replay.geometry",
     "cgsim.data",
     "cgsim.errors",

@@ -6,13 +6,12 @@ into its callers as it was lowered, so that the compiler works through a tree of
 function that Python calls. Numba's own passes are cut down to those that such functions need.
 """
 
-import gc
 from types import CodeType, FunctionType
 
 import llvmlite.binding as llvm
 import numba
 from numba import config, types
-from numba.core import event, typed_passes, untyped_passes
+from numba.core import typed_passes, untyped_passes
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -20,7 +19,6 @@ from numba.core.compiler_lock import require_global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.runtime import rtsys
 
-from cgsim.compile import _aside
 from cgsim.compile.cache import cache_directory, prune
 
 JIT_DISABLED = bool(config.DISABLE_JIT)
@@ -34,27 +32,6 @@ if not JIT_DISABLED:
     if not DIRECTORY.exists():
         prune(DIRECTORY)
 
-
-class _WithoutCollector(event.Listener):
-    """Python's cyclic collector off while numba compiles: its objects stay, and are many."""
-
-    depth = 0
-    was_enabled = False
-
-    def on_start(self, event):
-        if self.depth == 0:
-            self.was_enabled = gc.isenabled()
-            gc.disable()
-        self.depth += 1
-
-    def on_end(self, event):
-        self.depth -= 1
-        if self.depth == 0 and self.was_enabled:
-            gc.enable()
-
-
-if not JIT_DISABLED:
-    event.register("numba:compile", _WithoutCollector())
 
 _PASSES = (
     untyped_passes.TranslateByteCode,
@@ -243,29 +220,3 @@ def _renamed(function):
     copy.__module__ = function.__module__
     copy.__qualname__ = f"{function.__qualname__}.part"
     return copy
-
-
-def compile_for(dispatcher, *arguments):
-    """Compile a function for arguments of these types, without calling it."""
-    if not JIT_DISABLED:
-        dispatcher.compile(tuple(numba.typeof(argument) for argument in arguments))
-
-
-def is_cached(dispatcher):
-    """Whether some compiled code of a function is on disk."""
-    name = f"{dispatcher.__module__.rpartition('.')[2]}.{dispatcher.__qualname__}"
-    return any(DIRECTORY.glob(f"*/{name}-*.nbi"))
-
-
-def compile_aside(*functions):
-    """Call functions, "package.module.name", in another process: they compile something."""
-    if JIT_DISABLED:
-        return
-    calls = (f"import {name.rpartition('.')[0]}; {name}()" for name in functions)
-    _aside.start("; ".join(["import gc; gc.disable()", *calls]), DIRECTORY)
-
-
-def wait_for_aside():
-    """Return when no other process compiles for `compile_aside` any more."""
-    if not JIT_DISABLED:
-        _aside.wait(DIRECTORY)

@@ -7,15 +7,16 @@ right only count; the next access dispatches and retires them.
 
 The engine proper is compiled once, as one piece, and called through addresses that the CPU block
 holds, so that a design's lookup compiles in a fraction of a second instead of taking the engine in.
-It consists of functions of words (`cgsim.core.word_code`).
 """
+
+from functools import cache
 
 import numpy as np
 
 from cgsim.compile.block_access import add, add_element, fixed, get, put
 from cgsim.compile.intrinsics import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
-from cgsim.compile.jit import compile_aside, inlined, is_cached, njit, wait_for_aside
-from cgsim.core import hierarchy, window, words
+from cgsim.compile.jit import inlined, njit
+from cgsim.core import hierarchy, window
 from cgsim.core.block_fields import (
     C_ACCESSES,
     C_AHEAD,
@@ -126,39 +127,12 @@ def _write_addresses(table):
     put(table, 7, function_address(_miss))
 
 
-_NAME = "engine"
-_ENTRIES = (_read, _write, _mispredict, _translate, _settle, _pause, _touch, _miss)
-_addresses = None
-
-
+@cache
 def entry_points():
     """Addresses of the engine's functions, int64, in the order of `blocks.ENTRY_POINTS`."""
-    if _addresses is None:
-        wait_for_aside()
-        compile_entry_points()
-    return _addresses
-
-
-def compile_entry_points():
-    """Compile the engine's functions, or load them from the cache."""
-    global _addresses
     addresses = np.zeros(len(ENTRY_POINTS), dtype=np.int64)
-    found = words.addresses(_NAME, dict(zip(ENTRY_POINTS, _ENTRIES, strict=True)))
-    if found is None:
-        _write_addresses(address_of(addresses))
-    else:
-        addresses[:] = [found[name] for name in ENTRY_POINTS]
-    _addresses = addresses
-
-
-def prepare_entry_points(*more):
-    """Let another process compile the engine's functions, if they are not in the cache.
-
-    For the beginning of what compiles other code before it needs them. more : functions, as
-    "package.module.name", that the other process calls then; they compile something else.
-    """
-    if _addresses is None and not (words.is_cached(_NAME) or is_cached(_write_addresses)):
-        compile_aside(f"{__name__}.compile_entry_points", *more)
+    _write_addresses(address_of(addresses))
+    return addresses
 
 
 @inlined

@@ -15,7 +15,7 @@ from cgsim.core.block_fields import CAUSES, TICKS
 from cgsim.experiments.lookups import check_counts, check_switches, facts_of, play_workload, resolve
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import field_name
-from cgsim.workloads import compiler_of, load_workload
+from cgsim.workloads import load_workload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ def attribute(
     Raises UserError for a bad argument.
     """
     scenario = load_workload(workload, **parameters)
-    chosen, model = resolve(design, machine, compiler_of(scenario))
+    chosen, model = resolve(design, machine)
     check_counts(lookups=lookups, seed=seed)
     check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
     facts = facts_of(

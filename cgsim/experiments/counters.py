@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cgsim.compile.jit import compile_for
 from cgsim.core.block_fields import S_INVALIDATIONS, S_TRANSFERS, TICKS
 from cgsim.core.heap import Heap
 from cgsim.core.host_memory import address_of
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed
 from cgsim.core.system import System, SystemSpec
-from cgsim.core.timed import prepare_entry_points
 from cgsim.designs.base import Design
 from cgsim.errors import UserError, out_of_range
 from cgsim.machines.model import Machine, load_machine
@@ -133,7 +131,6 @@ class Stand:
             self.picks = draw_many(alias_table(zipf_pmf(cgroups, zipf)), seed, 8, _PICKS)
         self.rows = np.array(self._counters, dtype=np.int64)
         self.phases = np.zeros(cpus, dtype=np.int64)
-        self._compile()
         self.system = System(counting_spec(machine, cpus), self.heap)
         self.blocks = self.system.cpu_row()
         self.space = Timed(self.heap.mem, self.heap.block, int(self.blocks[0]))
@@ -144,15 +141,6 @@ class Stand:
         for cpu in range(cpus):
             delay = cpu * _STAGGER + random_below(seed, 7, cpu, _STAGGER)
             many_cpus.idle(self.space._replace(cpu=int(self.blocks[cpu])), delay)
-
-    def _compile(self) -> None:
-        """Compile what `update` runs, while another process may compile the engine."""
-        row = self.phases
-        compile_for(
-            many_cpus.run_updates, Timed(self.heap.mem, self.heap.block, 0), self.layout,
-            self.finder, self.plan(), row, 0, row, row, row, row, 0, 0, row,
-            self.picks, self.cgroups, self.key,
-        )  # fmt: skip
 
     def _keep_heap(self, heap: Heap) -> None:
         self.heap = heap
@@ -464,7 +452,6 @@ def lifetime_cost(
 
 
 def _resolve(machine: str | Machine, cpus: int) -> Machine:
-    prepare_entry_points()
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     whole = isinstance(cpus, (int, np.integer)) and not isinstance(cpus, bool)
     if not whole or not 1 <= cpus <= model.n_cpus:

@@ -22,12 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cgsim.compile.jit import wait_for_aside
 from cgsim.core.block_fields import C_RETIRE, CAUSES, TICKS
 from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
-from cgsim.core.timed import prepare_entry_points
 from cgsim.designs.base import Design, get_design
 from cgsim.errors import UserError, out_of_range, unknown_name
 from cgsim.machines.model import Machine, load_machine
@@ -38,14 +36,12 @@ from cgsim.stage.loops import (
     STREAM_COLUMNS,
     THROUGHPUT,
     Harness,
-    compile_lookups,
-    compile_stream,
     run_lookups,
     run_stream,
 )
 from cgsim.stage.population import Population, build_population
 from cgsim.stage.surroundings import Stage
-from cgsim.workloads import compiler_of, load_workload, make_stream
+from cgsim.workloads import load_workload, make_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -186,7 +182,7 @@ def simulate(
     Raises UserError for a bad argument.
     """
     scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
-    chosen, model = resolve(design, machine, compiler_of(scenario))
+    chosen, model = resolve(design, machine)
     check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
     check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
     if parameters and not isinstance(workload, str):
@@ -207,10 +203,9 @@ def simulate(
     return _frame(one, replicates, threads)
 
 
-def resolve(design: str | Design, machine: str | Machine, *aside: str) -> tuple[Design, Machine]:
-    """The design and the machine; aside : see `prepare_entry_points`."""
+def resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
+    """The design and the machine."""
     chosen = get_design(design) if isinstance(design, str) else design
-    prepare_entry_points(*aside)
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     return chosen, model
 
@@ -300,7 +295,6 @@ def _timed(
     n_keys = population.keys.size
     pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
     order = np.column_stack(np.divmod(pairs, n_keys))
-    _compile_lookups(population)  # the machine may wait for its engine
     spec = system_spec(machine, prefetch_next_line=prefetch)
     system = System(spec, population.heap, places=places)
     space = Timed(population.heap.mem, population.heap.block, system.cpu())
@@ -309,22 +303,6 @@ def _timed(
         THROUGHPUT, IGNORE_DATUM, _NO_HARNESS,
     )  # fmt: skip
     return system, space
-
-
-def _compile_lookups(population: Population) -> None:
-    """Compile what looks up a population's data back to back."""
-    order = np.empty((0, 2), dtype=np.int64)
-    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
-    arguments = (order, THROUGHPUT, IGNORE_DATUM, _NO_HARNESS)
-    compile_lookups(Timed(0, 0, 0), parameters, cgroups, keys, *arguments)
-
-
-def _compile_stream(population: Population) -> None:
-    """Compile what plays a workload on a population."""
-    rows = np.empty((0, len(STREAM_COLUMNS)), dtype=np.int64)
-    numbers = np.empty(0, dtype=np.int64)
-    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
-    compile_stream(Timed(0, 0, 0), parameters, cgroups, keys, rows, numbers, numbers)
 
 
 def _random_order(population: Population, lookups: int, seed: int) -> np.ndarray:
@@ -398,10 +376,6 @@ def play_workload(
     population = _populate(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, facts["seed"], aged, stage
     )
-    # what another process may compile comes last
-    _compile_lookups(population)
-    _compile_stream(population)
-    wait_for_aside()
     stream = make_stream(scenario, 2 * warm, facts["seed"])
     busy_ns = stream.instructions / stream.instructions_per_ns + stream.idle_ns
     rows = np.column_stack(

@@ -38,7 +38,6 @@ from cgsim.core.percpu_areas import NO_AREAS, Percpu, add_areas, give_area, take
 from cgsim.core.rng import random_bits, random_permutation
 from cgsim.core.space import Timed, Traced, load, pause, store, touch_lines
 from cgsim.core.system import System
-from cgsim.core.timed import prepare_entry_points
 from cgsim.designs.base import (
     Design,
     create,
@@ -285,7 +284,6 @@ def upkeep(
     Raises UserError for a bad argument.
     """
     chosen = get_design(design) if isinstance(design, str) else design
-    prepare_entry_points()
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     if data not in DATA:
         raise unknown_name("data", data, DATA)

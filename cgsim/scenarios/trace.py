@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cgsim.compile.jit import compile_for
 from cgsim.core import traced
 from cgsim.core.block_fields import TICKS
 from cgsim.core.heap import Heap
 from cgsim.core.host_memory import address_of
 from cgsim.core.space import Native, Timed, Traced
 from cgsim.core.system import System
-from cgsim.core.timed import prepare_entry_points
 from cgsim.errors import UserError
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import field_name, in_table, nested, without_index
@@ -69,8 +67,6 @@ def trace(
     profile = load_machine(machine)
     found, number = find_scenario(scenario)
     _require_kernel(found, facts)
-    if cycles:
-        prepare_entry_points()
     heap, call = _build(found, number, facts, profile)
     record = _record(heap, call, number)
     result = {
@@ -157,8 +153,6 @@ def _cycles(heap: Heap, call: Call, machine: Machine, accesses: int) -> dict[str
         first = call.first if dependent else NEITHER
         what = (call.parameters, call.owner, call.key)
         arguments = (*what, calls, dependent, first, HARNESS, call.reset)
-        # the machine may wait for its engine
-        compile_for(play_loop, Timed(heap.mem, heap.block, 0), *arguments)
         system = System(system_spec(machine), heap)
         space = Timed(heap.mem, heap.block, system.cpu())
         play_loop(space, *arguments)

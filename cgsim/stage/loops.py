@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from cgsim.compile.block_access import element, get
 from cgsim.compile.intrinsics import opaque
-from cgsim.compile.jit import JIT_DISABLED, PART, compile_for, njit
+from cgsim.compile.jit import JIT_DISABLED, PART, njit
 from cgsim.core.block_fields import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.rng import random_bits, shuffled_range
@@ -269,13 +269,6 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
     )
 
 
-def compile_lookups(space, design, cgroups, keys, order, mode, use, harness):
-    """Compile what `run_lookups` runs for these arguments, whose values are not used."""
-    kernel = _compiled(_run_lookups, type(design))
-    order, ahead = _unsigned(order), _ahead(cgroups, keys)
-    compile_for(kernel, space, design, cgroups, keys, order, mode, use, harness, ahead, 0)
-
-
 def _ahead(cgroups, keys):
     return _SCOUTED if cgroups.size * keys.size > _HOST_CACHED else None
 
@@ -296,10 +289,3 @@ def run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
     return _compiled(_run_stream, type(design))(
         space, design, cgroups, keys, stream, scene, costs, causes
     )
-
-
-def compile_stream(space, design, cgroups, keys, stream, costs, causes):
-    """Compile what `run_stream` runs for these arguments, whose values are not used."""
-    scene = Scene._make(Task(0, 0, 0, 0) if name == "task" else 0 for name in Scene._fields)
-    kernel = _compiled(_run_stream, type(design))
-    compile_for(kernel, space, design, cgroups, keys, stream, scene, costs, causes)

@@ -114,22 +114,6 @@ def describe(workload: Workload) -> list[Field]:
     ]
 
 
-def compile_network() -> None:
-    """Compile what makes streams of network workloads."""
-    make_stream(load_workload("network"), 1, 0)
-
-
-def compile_gpu() -> None:
-    """Compile what makes streams of GPU workloads."""
-    make_stream(load_workload("gpu"), 1, 0)
-
-
-def compiler_of(workload: NetworkWorkload | GpuWorkload) -> str:
-    """The full name of the function here that compiles what `make_stream` runs."""
-    is_network = isinstance(workload, NetworkWorkload)
-    return f"{__name__}.{(compile_network if is_network else compile_gpu).__name__}"
-
-
 def make_stream(workload: NetworkWorkload | GpuWorkload, n_lookups: int, seed: int) -> Stream:
     """`n_lookups` lookups of a workload; raises `UserError` for a bad count or seed."""
     n_lookups, seed = check_request(n_lookups, seed)
