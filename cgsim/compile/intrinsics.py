@@ -11,9 +11,9 @@ import ctypes
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from cgsim.compile import numba_internals
 from cgsim.compile.jit import JIT_DISABLED
 
 _CTYPES = {8: ctypes.c_uint8, 16: ctypes.c_uint16, 32: ctypes.c_uint32, 64: ctypes.c_int64}
@@ -95,6 +95,8 @@ if JIT_DISABLED:
         return number
 
 else:
+    function_address = numba_internals.function_address
+
     # numba tells LLVM that sums and products of int64 do not overflow
 
     @intrinsic
@@ -122,7 +124,7 @@ else:
         def codegen(context, builder, signature, arguments):
             bit = ir.IntType(1)
             expect = ir.FunctionType(bit, [bit, bit])
-            function = cgutils.get_or_insert_function(builder.module, expect, "llvm.expect.i1")
+            function = builder.module.declare_intrinsic("llvm.expect", [bit], expect)
             return builder.call(function, [arguments[0], bit(0)])
 
         return types.boolean(types.boolean), codegen
@@ -153,32 +155,6 @@ else:
         """Call the compiled C function at address `function`: five int64 in, one int64 out."""
         signature = types.int64(*[types.int64] * 6)
         return signature, lambda context, builder, signature, arguments: _call(builder, arguments)
-
-    @intrinsic
-    def function_address(typingctx, function):
-        """The address of a compiled int64 function of int64, for `call_i64_4` and `call_i64_5`.
-
-        It lives as long as the code that asks for it, of which it becomes a part.
-        """
-        dispatcher = function.dispatcher
-        arguments = [types.int64] * dispatcher.py_func.__code__.co_argcount
-        compiled = dispatcher.get_compile_result(types.int64(*arguments))
-
-        def codegen(context, builder, signature, _):
-            context.active_code_library.add_linking_library(compiled.library)
-            word = ir.IntType(64)
-            kind = ir.FunctionType(word, [word] * len(arguments))
-            plain = ir.Function(builder.module, kind, f"plain.{compiled.fndesc.mangled_name}")
-            plain.linkage = "internal"
-            inner = ir.IRBuilder(plain.append_basic_block())
-            callee = context.declare_function(builder.module, compiled.fndesc)
-            _, result = context.call_conv.call_function(
-                inner, callee, types.int64, arguments, plain.args
-            )
-            inner.ret(result)
-            return builder.ptrtoint(plain, word)
-
-        return types.int64(function), codegen
 
 
 PYTHON_FUNCTIONS: dict = {}

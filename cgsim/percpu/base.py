@@ -28,8 +28,8 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from cgsim.compile.intrinsics import peek_i64
@@ -132,9 +132,11 @@ def _row_reader() -> Any:
     @intrinsic
     def from_row(typingctx, layout, row):
         def codegen(context, builder, signature, arguments):
-            words = builder.inttoptr(arguments[1], cgutils.intp_t.as_pointer())
+            word = ir.IntType(64)
+            words = builder.inttoptr(arguments[1], word.as_pointer())
             values = [
-                builder.load(cgutils.gep_inbounds(builder, words, i)) for i in range(len(layout))
+                builder.load(builder.gep(words, [word(i)], inbounds=True))
+                for i in range(len(layout))
             ]
             return context.make_tuple(builder, signature.return_type, values)
 

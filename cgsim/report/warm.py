@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
 
-from cgsim.compile.cache import cache_directory
+from cgsim.compile.cache import open_store
 from cgsim.designs import get_design, list_designs
 from cgsim.experiments.anatomy import anatomy
 from cgsim.experiments.footprint import ways
 from cgsim.experiments.lookups import MODES, lookup_cost, simulate
 from cgsim.experiments.upkeep import upkeep
-from cgsim.files import write_atomically
 from cgsim.interface import explore, packet_cost
 from cgsim.machines.model import list_machines
 
@@ -28,8 +26,8 @@ def warm(workers: int = 1) -> None:
 
     Designs that share a type share the compiled code. Does nothing where all is compiled already.
     """
-    stamp = cache_directory(version("numba")) / _STAMP
-    if stamp.exists():
+    store = open_store()
+    if store.read(_STAMP) is not None:
         return
     first_of = {design.parameters: design.name for design in reversed(list_designs())}
     first, *others = reversed(first_of.values())
@@ -42,7 +40,7 @@ def warm(workers: int = 1) -> None:
     with ProcessPoolExecutor(min(workers, len(others)), mp_context=spawn) as pool:
         for task in [pool.submit(_warm_design, name, machine) for name in others]:
             task.result()
-    write_atomically(stamp, "")
+    store.write(_STAMP, b"")
 
 
 def _warm_design(name: str, machine: str) -> None:

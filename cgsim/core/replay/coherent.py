@@ -90,7 +90,7 @@ def queue_words():
     return 2 * BLOCK_ACCESSES + 2
 
 
-@njit(error_model="numpy")
+@njit
 def replay_coherent(
     shard,
     pieces,
@@ -157,7 +157,7 @@ def replay_coherent(
     _flush(cpus, cpu_bits, table, rows, geometry, out)
 
 
-@njit(error_model="numpy")
+@njit
 def _first_level(
     start,
     stop,
@@ -231,7 +231,7 @@ def _first_level(
     return end
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(forceinline=True)
 def _remove_copies(lanes, first, cpus, row, stride, line, last, empty, groups, group_bits):
     """Take a line out of all rows of a set, the first one at `first`, but `row`; returns how many.
 
@@ -255,7 +255,7 @@ def _remove_copies(lanes, first, cpus, row, stride, line, last, empty, groups, g
     return removed
 
 
-@njit(error_model="numpy", forceinline=True)
+@njit(forceinline=True)
 def _take_copies(lanes, first, row, stride, line, last, empty, holders):
     """As `_remove_copies`, from the rows of the CPUs of a bit mask; returns those that held the
     line, as a bit mask, and how many they are."""
@@ -271,7 +271,7 @@ def _take_copies(lanes, first, row, stride, line, last, empty, holders):
     return taken, removed
 
 
-@njit(error_model="numpy")
+@njit
 def _second_level(
     queue,
     queue_end,
@@ -396,7 +396,7 @@ def _second_level(
     return end
 
 
-@njit(error_model="numpy")
+@njit
 def _shared_level(queue, queue_end, empty, table, rows, geometry, out, usual):
     """Run the records queue..queue_end through the shared level, or to memory if there is none."""
     sets, keys, last = geometry[2, SETS], geometry[2, KEYS], geometry[2, LAST]
@@ -444,7 +444,7 @@ def _shared_level(queue, queue_end, empty, table, rows, geometry, out, usual):
     out[WRITEBACKS] += writebacks + victims
 
 
-@njit(error_model="numpy")
+@njit
 def _flush(cpus, cpu_bits, table, rows, geometry, out):
     """Hand the dirty lines down, level by level; see `replay_coherent`."""
     for level in range(3):
@@ -472,7 +472,7 @@ def _flush(cpus, cpu_bits, table, rows, geometry, out):
                     poke_u16(state_of, state)
 
 
-@njit(error_model="numpy")
+@njit
 def _in_second_level(line, cpu, cpu_bits, rows, geometry):
     """1 if the CPU's level 2 holds the line."""
     keys, last = geometry[1, KEYS], geometry[1, LAST]
@@ -486,7 +486,7 @@ def _in_second_level(line, cpu, cpu_bits, rows, geometry):
     return holds(geometry[1, LANES], row, line, last)
 
 
-@njit(error_model="numpy")
+@njit
 def _in_shared_level(line, rows, geometry):
     """1 if the shared level holds the line."""
     keys, last = geometry[2, KEYS], geometry[2, LAST]

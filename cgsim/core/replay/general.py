@@ -48,7 +48,7 @@ ONE = np.uint64(1)
 MODIFIED = np.uint64(1) << np.uint64(63)
 
 
-@njit(error_model="numpy")
+@njit
 def replay_general(
     records,
     start,
@@ -185,7 +185,7 @@ def _add(counts, level, counter, number):
     poke_i64(place, peek_i64(place) + number)
 
 
-@njit(error_model="numpy")
+@njit
 def _row(geometry, level, cpu, line):
     """The address of the row of `line` in the instance of `level` that serves `cpu`."""
     table = _get(geometry, level, TABLE)
@@ -208,7 +208,7 @@ def _hand_down(traffic, line, cpu, level, levels, geometry, counts):
     return _lower(line, cpu, level, levels, geometry)
 
 
-@njit(error_model="numpy")
+@njit
 def _write_back(line, cpu, level, levels, geometry, counts):
     """Write a whole dirty line to `level` and what it pushes out further down; 1 if memory is hit.
 
@@ -229,7 +229,7 @@ def _write_back(line, cpu, level, levels, geometry, counts):
     return 1
 
 
-@njit(error_model="numpy")
+@njit
 def _lower(line, cpu, level, levels, geometry):
     """Mark the nearest copy from `level` down dirty; 1 if there is none and memory is written."""
     for below in range(level, levels):
@@ -239,7 +239,7 @@ def _lower(line, cpu, level, levels, geometry):
     return 1
 
 
-@njit(error_model="numpy")
+@njit
 def _back_invalidate(line, cpu, cpus, levels, geometry, counts):
     """Remove a line that the last level lost from all levels above; 1 if a copy was dirty."""
     bottom = levels - 1
@@ -256,7 +256,7 @@ def _back_invalidate(line, cpu, cpus, levels, geometry, counts):
     return dirty
 
 
-@njit(error_model="numpy")
+@njit
 def _holders(directory, entry, words, word, cpus):
     """The CPUs 64 * word ... of a line's directory entry that may hold it, as a bit mask."""
     if directory.size != 0:
@@ -268,7 +268,7 @@ def _holders(directory, entry, words, word, cpus):
     return np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - rest)
 
 
-@njit(error_model="numpy")
+@njit
 def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, counts, sharing):
     """Remove the copies that do not serve the writer, the new owner; 1 if there were any."""
     entry = (line - lowest) * words
@@ -300,7 +300,7 @@ def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, cou
     return removed
 
 
-@njit(error_model="numpy")
+@njit
 def _share(line, cpu, cpus, words, lowest, depth, levels, geometry, directory, totals):
     """Clean the copies that do not serve the reader, and enter it in the directory.
 

@@ -13,7 +13,6 @@ Arguments are int64: `row` is the raw address of lane 0 (aligned to the row's si
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from cgsim.compile.jit import JIT_DISABLED
@@ -337,7 +336,7 @@ else:
             def codegen(context, builder, signature, arguments):
                 place = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
                 kind = ir.FunctionType(ir.VoidType(), [place.type, I32, I32, I32])
-                function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+                function = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
                 # 3: into all caches, 1: data
                 builder.call(function, [place, *(ir.Constant(I32, x) for x in (write, 3, 1))])
                 return context.get_dummy_value()

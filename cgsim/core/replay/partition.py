@@ -21,7 +21,7 @@ BLOCK_ACCESSES = (BLOCK_BYTES - 8) // 4
 BATCH = 512  # accesses that are divided into shards before they are moved there
 
 
-@njit(error_model="numpy")
+@njit
 def count_shards(address, start, stop, shards, counts):
     """Count the accesses of each shard in address[start:stop]; returns (lowest, highest) line.
 
@@ -40,7 +40,7 @@ def count_shards(address, start, stop, shards, counts):
     return lowest, highest
 
 
-@njit(error_model="numpy")
+@njit
 def scatter(
     address, cpu, cpu_step, write, write_step, words, words_step, start, stop, first, shards, places
 ):
@@ -78,7 +78,7 @@ def scatter(
             poke_i64(to, np.int64(line // divisor) | who << 32)
 
 
-@njit(error_model="numpy")
+@njit
 def line_range(address):
     """The lowest and the highest line of uint64 byte addresses."""
     lowest, highest = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0)
@@ -88,7 +88,7 @@ def line_range(address):
     return lowest >> LINE_SHIFT, highest >> LINE_SHIFT
 
 
-@njit(error_model="numpy")
+@njit
 def scatter_near(
     address, cpu, write, words, start, stop, first, window_bits, shard_bits, cpu_bits, room
 ):
@@ -137,7 +137,7 @@ def scatter_near(
     return lowest, highest
 
 
-@njit(error_model="numpy")
+@njit
 def _divide(address, cpu, write, first, window_bits, shard_bits, cpu_bits, accesses, places):
     """The accesses of `scatter_near`, and where the ends of their shards stand.
 
@@ -157,7 +157,7 @@ def _divide(address, cpu, write, first, window_bits, shard_bits, cpu_bits, acces
     return lowest, highest if outside == 0 else -1
 
 
-@njit(error_model="numpy")
+@njit
 def _append(accesses, words, places, room, free, following):
     """Write accesses behind those of their shards; returns where the next free block lies.
 
@@ -189,7 +189,7 @@ def room_bytes(accesses, shards, words):
     return BLOCK_BYTES * (1 + shards + -(-accesses // in_block))
 
 
-@njit(error_model="numpy")
+@njit
 def compact_chunks(address, chunk_lines, keys, numbers, out):
     """Renumber the chunks of lines that occur, in order of first use; returns how many.
 

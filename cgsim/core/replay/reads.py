@@ -21,7 +21,7 @@ WINDOW_BITS = 30  # lines are numbered within a window of 2**30
 SETS, MASK, LAST, LANES, ROWS = range(5)
 
 
-@njit(error_model="numpy")
+@njit
 def replay_reads(addresses, length, shift, first, geometry, queue, misses):
     """Run reads through all levels.
 
@@ -59,7 +59,7 @@ def _number(place, shift):
     return np.int64(np.uint64(np.int64(peek_i64(place))) >> np.uint64(shift))
 
 
-@njit(error_model="numpy")
+@njit
 def _number_lines(addresses, start, stop, shift, first, queue):
     """Number the lines into `queue`; their count, -1 if one is outside."""
     outside = 0
@@ -70,7 +70,7 @@ def _number_lines(addresses, start, stop, shift, first, queue):
     return -1 if outside >> WINDOW_BITS != 0 else stop - start
 
 
-@njit(error_model="numpy")
+@njit
 def _first_level_8(addresses, start, stop, shift, first, geometry, queue):
     """`_number_lines` of everything and the first level in one pass, for 8 lanes.
 
@@ -98,7 +98,7 @@ def _first_level_8(addresses, start, stop, shift, first, geometry, queue):
     return -1 if outside >> WINDOW_BITS != 0 else (end - queue) // 4
 
 
-@njit(error_model="numpy")
+@njit
 def _pass_level(queue, count, geometry, level):
     """Touch every line; its misses are moved to the front of the queue; returns their number."""
     sets, mask, last = geometry[level, SETS], geometry[level, MASK], geometry[level, LAST]
@@ -145,7 +145,7 @@ def _pass_level(queue, count, geometry, level):
     return (end - queue) // 4
 
 
-@njit(error_model="numpy")
+@njit
 def _prefetch_row(place, sets, mask, rows, lanes):
     """Ask the host for the row of the line at `place`; behind the block it is any, harmlessly."""
     line = peek_u32(place)

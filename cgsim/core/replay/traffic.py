@@ -29,7 +29,7 @@ def queue_words(levels):
     return (levels + 1) * (BLOCK + MAX_WAYS) + AHEAD
 
 
-@njit(error_model="numpy")
+@njit
 def replay_traffic(addresses, write, length, first, geometry, queue, other, counts):
     """Replay a trace from empty caches, and flush them at the end.
 
@@ -68,7 +68,7 @@ def replay_traffic(addresses, write, length, first, geometry, queue, other, coun
     return written
 
 
-@njit(error_model="numpy")
+@njit
 def _descend(level, geometry, queue, count, other, backs, counts):
     """Run a queue through `level` and all below it; returns the lines written to memory.
 
@@ -85,7 +85,7 @@ def _descend(level, geometry, queue, count, other, backs, counts):
     return written
 
 
-@njit(error_model="numpy")
+@njit
 def _pass_level(geometry, level, queue, count, below, backs, counts):
     """Touch every line; what the next level is asked goes to `below`; returns its length."""
     sets, mask, last = geometry[level, SETS], geometry[level, MASK], geometry[level, LAST]
