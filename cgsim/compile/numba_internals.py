@@ -3,15 +3,15 @@
 * `Part`, for functions that only compiled code calls. Numba optimises every function and makes
   machine code of it, then takes the code into each caller and optimises it there again, level by
   level. A part goes into its callers as it was lowered, so that the compiler works through a tree
-  of calls once, at the function that Python calls. {SAVES}
+  of calls once, at the function that Python calls.
   It rests on the compiler's hook for its code library (`Compiler.compile_extra`) and on how a
   `JITCodeLibrary` links, optimises and hands over its module. If those change, compiling fails
   with an AttributeError, or a part's symbols are defined twice and LLVM refuses them: nothing
   compiles, nothing is silently wrong. Then `PART` without `pipeline_class` is the way out.
 * `keep_on_disk`, for `cgsim.compile.cache`: numba's own cache falls back to `__pycache__`,
-  unpickles whatever it finds, and fails where it cannot write. It rests on a dispatcher's `_cache` with its
-  two methods, and on a compiled function's `_reduce` and `_rebuild`. If those change, the first
-  call fails with an AttributeError or TypeError, or nothing is found in the cache any more.
+  unpickles whatever it finds, and fails where it cannot write. It rests on a dispatcher's `_cache`
+  with its two methods, and on a compiled function's `_reduce` and `_rebuild`. If those change, the
+  first call fails with an AttributeError, or nothing is found in the cache any more.
 * `without_constants`: numba would compile `f(x, 8)` and `f(x, 4)` apart, with all that they call,
   though LLVM finds the constants anyway where it inlines. It rests on `get_call_template`, by
   which a caller asks a dispatcher for its types. If that goes, more is compiled than needed.
