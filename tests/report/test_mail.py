@@ -12,7 +12,7 @@ from cgsim.errors import UserError
 from cgsim.experiments.sweeps import Setting
 from cgsim.report import mail
 
-GOLDEN = Path(__file__).parent / "golden" / "mail.txt"
+GOLDEN = Path(__file__).parent.parent / "golden" / "mail.txt"
 FACTS = mail.Facts(
     setting=Setting("zen5-vm", designs=tuple(sample.NS)),
     machine_title="a machine of this test",

@@ -107,7 +107,7 @@ def packages_imported(root: Path, *directories: str) -> set[str]:
     names: set[str] = set()
     for directory in directories:
         for path in (root / directory).rglob("*.py"):
-            names |= imported(path) - own - {path.stem for path in path.parent.glob("*.py")}
+            names |= imported(path) - own - {path.stem for path in (root / directory).rglob("*.py")}
     named = {IMPORT_NAMES.get(name, name) for name in names}
     return {canonicalize_name(BROUGHT_ALONG.get(name, name)) for name in named}
 
