@@ -25,7 +25,7 @@ def measure(n_cgroups: int, lookups_per_cpu: int = 2000) -> dict[str, float]:
 
     from cgsim.core.space import Timed
     from cgsim.core.system import System
-    from cgsim.machines.model import load_machine
+    from cgsim.machines import load_machine
     from cgsim.machines.system_spec import system_spec
     from cgsim.stage.loops import IGNORE_DATUM, THROUGHPUT, Harness, run_lookups
     from cgsim.stage.population import build_population

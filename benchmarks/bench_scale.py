@@ -12,7 +12,7 @@ import time
 import pandas as pd
 
 from cgsim.experiments.counters import Stand, busy_machine, update_cost
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.percpu import get_layout
 from cgsim.percpu.many_cpus import DONE
 

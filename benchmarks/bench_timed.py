@@ -13,7 +13,7 @@ from tabulate import tabulate
 from cgsim.core.block_fields import C_ACCESSES
 from cgsim.core.space import Timed
 from cgsim.core.system import System
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.stage.loops import DEPENDENT, IGNORE_DATUM, THROUGHPUT, Harness, run_lookups
 from cgsim.stage.population import build_population

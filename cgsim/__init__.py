@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cgsim.experiments.lookups import lookup_cost, simulate
     from cgsim.experiments.summary import summarise
     from cgsim.experiments.upkeep import upkeep
-    from cgsim.machines.model import list_machines, load_machine
+    from cgsim.machines import list_machines, load_machine
     from cgsim.report.build import build_report
     from cgsim.scenarios.trace import trace
     from cgsim.trace_replay.replay import replay, replay_file

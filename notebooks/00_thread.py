@@ -28,7 +28,7 @@ designs: list = []  # which are drawn; none: those of the thread
 # %%
 from cgsim.experiments.sweeps import DESIGNS, design_names
 from cgsim.kernel import kernel_versions
-from cgsim.machines.model import list_machines
+from cgsim.machines import list_machines
 from cgsim.report.parameters import Choice, Integer, ListOf, check
 
 check(

@@ -35,7 +35,7 @@ designs: list = []  # which designs; none: those of the thread
 # %%
 from cgsim.experiments.sweeps import DESIGNS, SIZES, design_names, setting_of
 from cgsim.kernel import kernel_versions
-from cgsim.machines.model import list_machines
+from cgsim.machines import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, ParameterError, check
 

@@ -33,7 +33,7 @@ designs: list = []  # which designs; none: all
 # %%
 from cgsim.experiments.sweeps import design_names, setting_of
 from cgsim.kernel import kernel_versions
-from cgsim.machines.model import list_machines
+from cgsim.machines import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, ParameterError, check
 

@@ -27,7 +27,7 @@ cpus: list = []  # numbers of CPUs to sweep; none: as the preset says
 cgroups: list = [10, 100, 1000, 10000]  # numbers of cgroups for the memory
 
 # %%
-from cgsim.machines.model import list_machines, load_machine
+from cgsim.machines import list_machines, load_machine
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, check
 

@@ -26,7 +26,7 @@ def add(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim machines`."""
-    from cgsim.machines import model as machines
+    from cgsim import machines
 
     if options.name is None:
         found = [machines.load_machine(name) for name in machines.list_machines()]

@@ -23,7 +23,7 @@ from cgsim.core.space import Timed
 from cgsim.core.system import System, SystemSpec
 from cgsim.designs.base import Design
 from cgsim.errors import UserError, out_of_range
-from cgsim.machines.model import Machine, load_machine
+from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.percpu import lifetime, many_cpus
 from cgsim.percpu.base import SCRATCH, Layout, get_layout

@@ -28,7 +28,7 @@ from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import Design, get_design
 from cgsim.errors import UserError, out_of_range, unknown_name
-from cgsim.machines.model import Machine, load_machine
+from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.stage.loops import (
     DEPENDENT,

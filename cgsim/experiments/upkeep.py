@@ -50,7 +50,7 @@ from cgsim.designs.base import (
 )
 from cgsim.errors import UserError, out_of_range, unknown_name
 from cgsim.experiments.footprint import DATA, VALUE_BYTES, holding, own_areas
-from cgsim.machines.model import Machine, load_machine
+from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.stage.loops import _compiled as compiled_for
 from cgsim.stage.population import MAX_CGROUPS, build_population

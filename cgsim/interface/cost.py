@@ -29,7 +29,7 @@ from cgsim.errors import out_of_range, unknown_name
 from cgsim.interface.attach import PATHS, Attachments, run_packet
 from cgsim.interface.program import COUNTER, Program
 from cgsim.kernel import load_kernel
-from cgsim.machines.model import Machine, load_machine
+from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from cgsim.machines.model import (
     Memory,
     Tlb,
     Window,
-    list_machines,
-    load_machine,
 )
+from cgsim.machines.reader import explain, find_published, list_machines, load_machine
 
 __all__ = [
     "ByDistance",
@@ -22,6 +21,8 @@ __all__ = [
     "Memory",
     "Tlb",
     "Window",
+    "explain",
+    "find_published",
     "list_machines",
     "load_machine",
 ]

@@ -1,37 +1,20 @@
-"""Machine profiles: load, validate, list, explain.
+"""What a described machine is: frozen, hashable, picklable, plain numbers in fixed units.
 
-A profile is one YAML file that describes one machine: clock, topology, caches, TLB, instruction
-window, coherence, memory. Every value stands there with its unit and either its
-source or the reason why it is unverified (`data/machines/README.md` has the schema). Here it
-becomes a `Machine`: frozen, hashable, picklable, plain numbers in fixed units, without numba.
-
-The fields of the dataclasses below are the schema: a field that is a dataclass is a mapping in the
-file, every other field is a leaf whose unit and range its `_number` or `_choice` states.
+The fields of the dataclasses below are also the schema of the files that `cgsim.machines.reader`
+reads: a field that is a dataclass is a mapping in the file, every other field is a leaf whose unit
+and range its `_number` or `_choice` states.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cache
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
-import yaml
+from cgsim.errors import UserError
 
-from cgsim.data import StrictLoader, data_path
-from cgsim.errors import UserError, unknown_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-SCHEMA_VERSION = 1
 LINE_BYTES = 64
-
-_SUFFIXES = (".yml", ".yaml")
 
 
 class Distance(IntEnum):
@@ -60,7 +43,7 @@ class Provenance(NamedTuple):
         return not self.source.startswith("unverified: ")
 
 
-class _Leaf(NamedTuple):
+class Leaf(NamedTuple):
     """What the file may hold for one field."""
 
     units: tuple[str, ...]
@@ -78,12 +61,12 @@ def _number(
 
     Where both cycles and ns are allowed, the value is held in cycles at the machine's clock.
     """
-    return field(metadata={"leaf": _Leaf(units, low, high, whole, optional)})
+    return field(metadata={"leaf": Leaf(units, low, high, whole, optional)})
 
 
 def _choice(*names: str) -> Any:
     """A leaf that is one of `names`."""
-    return field(metadata={"leaf": _Leaf(("name",), names=names)})
+    return field(metadata={"leaf": Leaf(("name",), names=names)})
 
 
 def _count(low: float = 1, high: float = 1 << 20, *, optional: bool = False) -> Any:
@@ -268,7 +251,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine. `provenance` says where every value comes from (see `explain`)."""
+    """One machine. `provenance` says where every value comes from (see
+    `cgsim.machines.explain`)."""
 
     name: str
     title: str
@@ -383,282 +367,3 @@ class Machine:
         if self.socket_of(cpu) // group == node // self.numa_nodes_per_socket // group:
             return self.memory.remote_ns
         return self.memory.far_ns
-
-
-def list_machines() -> tuple[str, ...]:
-    """The names of the profiles that come with the package, sorted."""
-    return tuple(sorted(path.stem for path in data_path("machines").glob("*.yml")))
-
-
-def load_machine(name_or_path: str | Path) -> Machine:
-    """The machine of a profile: its name, or the path of a YAML file.
-
-    What ends in .yml or .yaml or has a directory part is taken as a path. Raises `UserError` with
-    one line that names the file, the field, the value and what is allowed.
-    """
-    text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith(_SUFFIXES) or "/" in text or "\\" in text:
-        return _read(Path(name_or_path))
-    names = list_machines()
-    if text not in names:
-        raise unknown_name("machine", text, names)
-    return _load_builtin(text)
-
-
-def find_published(machine: str) -> Machine:
-    """The machine that `data/published/published.csv` calls `machine`.
-
-    Raises `UserError` if no profile claims that name.
-    """
-    known: dict[str, str] = {}
-    for name in list_machines():
-        known.update(dict.fromkeys(_load_builtin(name).published_as, name))
-    if machine not in known:
-        raise unknown_name("published machine", machine, known)
-    return _load_builtin(known[machine])
-
-
-def explain(machine: Machine) -> tuple[Provenance, ...]:
-    """One row per value of a machine: field, value, unit, source or `unverified: reason`."""
-    return machine.provenance
-
-
-@cache
-def _load_builtin(name: str) -> Machine:
-    machine = _read(data_path("machines", f"{name}.yml"))
-    if machine.name != name:
-        raise UserError(
-            f"{name}.yml: name = {machine.name!r} is not allowed; allowed: {name!r}, as the file"
-        )
-    return machine
-
-
-def _read(path: Path) -> Machine:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"{path}: cannot read the machine profile: {reason}") from None
-    try:
-        document = yaml.load(text, Loader=StrictLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{where}: not valid YAML: {problem}") from None
-    return _Reader(str(path)).machine(document)
-
-
-class _Reader:
-    """Turns one parsed document into a `Machine`, collecting the provenance of every leaf."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.sources: dict[str, str] = {}
-        self.used: set[str] = set()
-        self.rows: list[Provenance] = []
-        self.ghz = math.nan
-
-    def error(self, name: str, value: object, allowed: str) -> UserError:
-        shown = repr(value)
-        if len(shown) > 80:
-            shown = shown[:77] + "..."
-        return UserError(f"{self.file}: {name} = {shown} is not allowed; allowed: {allowed}")
-
-    def machine(self, document: object) -> Machine:
-        if not isinstance(document, dict):
-            raise UserError(f"{self.file}: not a machine profile: the file must be a mapping")
-        # The version first: a file of another schema is wrong in ways not worth listing.
-        if document.get("schema") != SCHEMA_VERSION or isinstance(document.get("schema"), bool):
-            raise self.error("schema", document.get("schema"), str(SCHEMA_VERSION))
-        hints = get_type_hints(Machine)
-        sections = [item.name for item in fields(Machine) if is_dataclass(hints[item.name])]
-        plain = ["schema", "name", "title", "vendor", "published_as", "sources"]
-        self.check_keys("", document, [*plain, *sections, "caches"])
-        self.read_sources(document["sources"])
-
-        # The clock comes first, since it converts the latencies given in ns.
-        clock = self.section("clock", Clock, document["clock"])
-        self.ghz = clock.ghz
-        values = {
-            "clock": clock,
-            "topology": self.section("topology", Topology, document["topology"]),
-        }
-        values["caches"] = self.caches(document["caches"])
-        for name in sections:
-            if name not in values:
-                values[name] = self.section(name, hints[name], document[name])
-        machine = Machine(
-            name=self.text("name", document["name"]),
-            title=self.text("title", document["title"]),
-            vendor=self.text("vendor", document["vendor"]),
-            published_as=self.texts("published_as", document["published_as"]),
-            provenance=tuple(self.rows),
-            **values,
-        )
-        for key in self.sources:
-            if key not in self.used:
-                raise self.error(f"sources.{key}", self.sources[key], "sources that a value cites")
-        self.check_consistent(machine)
-        return machine
-
-    def check_keys(self, where: str, mapping: object, allowed: Iterable[str]) -> None:
-        names = list(allowed)
-        label = where or "the file"
-        if not isinstance(mapping, dict):
-            raise self.error(label, mapping, f"a mapping with {', '.join(names)}")
-        for key in mapping:
-            if key not in names:
-                close = get_close_matches(str(key), names, n=1)
-                hint = f" (did you mean {close[0]!r}?)" if close else ""
-                raise UserError(
-                    f"{self.file}: unknown field {_join(where, key)!r}{hint}; "
-                    f"allowed in {label}: {', '.join(names)}"
-                )
-        for key in names:
-            if key not in mapping:
-                raise UserError(f"{self.file}: missing field {_join(where, key)!r}")
-
-    def text(self, name: str, value: object) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise self.error(name, value, "text")
-        return value
-
-    def texts(self, name: str, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise self.error(name, value, "a list of text")
-        return tuple(self.text(name, item) for item in value)
-
-    def read_sources(self, value: object) -> None:
-        if not isinstance(value, dict):
-            raise self.error("sources", value, "a mapping of short keys to citations")
-        self.sources = {key: self.text(f"sources.{key}", text) for key, text in value.items()}
-
-    def caches(self, value: object) -> tuple[Cache, ...]:
-        if not isinstance(value, dict) or not value:
-            raise self.error("caches", value, "a mapping L1, L2, ...")
-        self.check_keys("caches", value, [f"L{i + 1}" for i in range(len(value))])
-        return tuple(
-            self.section(f"caches.{name}", Cache, value[name], name=name) for name in sorted(value)
-        )
-
-    def section(self, where: str, cls: type, value: object, **given: str) -> Any:
-        """An instance of the dataclass `cls` from the mapping `value`."""
-        hints = get_type_hints(cls)
-        wanted = [item for item in fields(cls) if item.name not in given]
-        self.check_keys(where, value, [_key(item.name) for item in wanted])
-        mapping: Mapping[str, Any] = value  # type: ignore[assignment]
-        values: dict[str, Any] = dict(given)
-        for item in wanted:
-            name = _join(where, _key(item.name))
-            entry = mapping[_key(item.name)]
-            if "leaf" in item.metadata:
-                values[item.name] = self.leaf(name, item.metadata["leaf"], entry)
-            else:
-                values[item.name] = self.section(name, hints[item.name], entry)
-        return cls(**values)
-
-    def leaf(self, name: str, leaf: _Leaf, entry: object) -> Any:
-        """The value of one leaf, in the unit its field's name ends in."""
-        if not isinstance(entry, dict):
-            raise self.error(name, entry, "{value, unit, source} or {value, unit, unverified}")
-        origin = "unverified" if "unverified" in entry else "source"
-        self.check_keys(name, entry, ["value", "unit", origin])
-        value, unit = entry["value"], entry["unit"]
-        if unit not in leaf.units:
-            raise self.error(f"{name}.unit", unit, " or ".join(leaf.units))
-        self.check_value(f"{name}.value", value, leaf)
-        self.rows.append(Provenance(name, value, unit, self.origin(name, origin, entry[origin])))
-        if unit == "ns" and "cycles" in leaf.units:
-            return value * self.ghz if value is not None else None
-        return float(value) if value is not None and not (leaf.whole or leaf.names) else value
-
-    def check_value(self, name: str, value: object, leaf: _Leaf) -> None:
-        if leaf.names:
-            if value not in leaf.names or not isinstance(value, str):
-                raise self.error(name, value, " or ".join(leaf.names))
-            return
-        if value is None and leaf.optional:
-            return
-        kind = "a whole number" if leaf.whole else "a number"
-        allowed = f"{kind} in {leaf.low:g}..{leaf.high:g}" + (" or null" if leaf.optional else "")
-        right_type = isinstance(value, int) or (isinstance(value, float) and not leaf.whole)
-        if isinstance(value, bool) or not right_type:
-            raise self.error(name, value, allowed)
-        if not leaf.low <= value <= leaf.high:  # type: ignore[arg-type, operator]
-            raise self.error(name, value, allowed)
-
-    def origin(self, name: str, kind: str, value: object) -> str:
-        text = self.text(f"{name}.{kind}", value)
-        if kind == "unverified":
-            return f"unverified: {text}"
-        key, _, detail = text.partition("; ")
-        if key not in self.sources:
-            raise self.error(
-                f"{name}.source", text, f"'KEY' or 'KEY; detail', KEY of {', '.join(self.sources)}"
-            )
-        self.used.add(key)
-        return f"{detail}; {self.sources[key]}" if detail else self.sources[key]
-
-    def check_consistent(self, machine: Machine) -> None:
-        """What no single field can be blamed for: orders and divisibility."""
-        for level in machine.caches:
-            if level.size_bytes % (level.ways * level.line_bytes):
-                raise self.error(
-                    f"caches.{level.name}.size_bytes.value",
-                    level.size_bytes,
-                    f"a multiple of ways * line_bytes = {level.ways * level.line_bytes}",
-                )
-        tlb = machine.tlb
-        for entries, ways in (("l1_entries_4k", "l1_ways_4k"), ("l2_entries", "l2_ways")):
-            if getattr(tlb, entries) % getattr(tlb, ways):
-                raise self.error(
-                    f"tlb.{entries}.value",
-                    getattr(tlb, entries),
-                    f"a multiple of {ways} = {getattr(tlb, ways)}",
-                )
-        latencies = [(f"caches.{c.name}.load_to_use", c.load_to_use_cycles) for c in machine.caches]
-        memory = machine.memory
-        latencies += [
-            (f"memory.{name}", machine.cycles(getattr(memory, name)))
-            for name in ("local_ns", "remote_ns", "far_ns")
-        ]
-        self.check_ascending(latencies, "cycles")
-        self.check_ascending(
-            [(f"caches.{c.name}.size_bytes", c.size_bytes) for c in machine.caches]
-        )
-        reach = ("core", "cluster", "socket")
-        self.check_ascending(
-            [(f"caches.{c.name}.shared_by", reach.index(c.shared_by)) for c in machine.caches]
-        )
-        for group in ("transfer_ns", "invalidate_ns"):
-            times: ByDistance = getattr(machine.coherence, group)
-            self.check_ascending(
-                [
-                    (f"coherence.{group}.{item.name}", getattr(times, item.name))
-                    for item in fields(ByDistance)
-                ]
-            )
-        topology = machine.topology
-        if topology.cores_per_cluster > topology.cores_per_socket:
-            raise self.error(
-                "topology.cores_per_cluster.value",
-                topology.cores_per_cluster,
-                f"at most cores_per_socket = {topology.cores_per_socket}",
-            )
-
-    def check_ascending(self, steps: list[tuple[str, float]], unit: str = "") -> None:
-        for (before, low), (name, high) in pairwise(steps):
-            if high < low:
-                raise self.error(
-                    name, round(high, 3), f"at least {before} = {round(low, 3):g} {unit}".rstrip()
-                )
-
-
-def _join(where: str, key: object) -> str:
-    return f"{where}.{key}" if where else str(key)
-
-
-def _key(field_name: str) -> str:
-    """The name of a field in the file, where the unit of a load-to-use time is free."""
-    return "load_to_use" if field_name == "load_to_use_cycles" else field_name

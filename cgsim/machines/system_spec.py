@@ -100,7 +100,7 @@ def _level(machine: Machine, number: int) -> LevelSpec:
 def _tlb(machine: Machine) -> TlbSpec:
     tlb = machine.tlb
     sizes = (tlb.l1_entries_4k, tlb.l1_entries_2m, tlb.l1_entries_1g)
-    ways = tuple(min(tlb.l1_ways_4k, entries) for entries in sizes)
+    ways = tuple(_whole_sets(entries, tlb.l1_ways_4k) for entries in sizes)
     return TlbSpec(
         entries_1=sizes,
         ways_1=ways,
@@ -112,6 +112,14 @@ def _tlb(machine: Machine) -> TlbSpec:
         walk_cycles=(tlb.walk_cycles_4k, tlb.walk_cycles_2m, tlb.walk_cycles_2m),
         huge_bytes=tlb.entry_bytes_2m,
     )
+
+
+def _whole_sets(entries: int, most: int) -> int:
+    """The most ways, up to `most`, by which `entries` make whole sets.
+
+    The other page sizes' ways are not stated; 32 entries beside 6 ways are 8 sets of 4.
+    """
+    return next(ways for ways in range(min(most, entries), 0, -1) if entries % ways == 0)
 
 
 def _memory(machine: Machine) -> tuple[tuple[float, ...], ...]:

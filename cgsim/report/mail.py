@@ -75,7 +75,7 @@ def mail_text(
 
     Raises UserError for an unknown preset, machine or kernel, and where both machines are one.
     """
-    from cgsim.machines.model import load_machine
+    from cgsim.machines import load_machine
     from cgsim.report.manifest import git_state, short_commit, usable_cores, version
 
     if preset not in SIZES:

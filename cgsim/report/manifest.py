@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsim.errors import UserError
 from cgsim.resources import checkout_directory, data_directory
+from cgsim.strict_yaml import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,16 +154,14 @@ def _cpu_model() -> str:
 
 def _sources(path: Path, data: bytes) -> list[str]:
     """The sources that a data file names, each once, in their order."""
-    import yaml
-
     found: list[str] = []
     try:
         if path.suffix == ".json":
             found = _collect(json.loads(data))
         elif path.suffix in (".yml", ".yaml"):
-            found = _collect(yaml.safe_load(data))
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+            found = _collect(parse_yaml(data.decode(), str(path)))
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else UserError(f"{path}: {error}") from None
     if path.suffix == ".csv":
         found = [
             row["source"] for row in csv.DictReader(io.StringIO(data.decode())) if "source" in row

@@ -21,7 +21,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cgsim.errors import UserError, unknown_name
+from cgsim.errors import UserError, shown, unknown_name
+from cgsim.strict_yaml import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -215,17 +216,12 @@ def parse_given(assignments: Iterable[str]) -> dict[str, Any]:
     A name may have a dotted prefix: `01_lookup.seed=7` is for one notebook.
     Raises UserError for a text that is not of that form.
     """
-    import yaml
-
     values: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals or not _GIVEN_NAME.fullmatch(name):
-            raise UserError(f"parameter {text!r}: write NAME=VALUE, for example seed=7")
-        try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(f"parameter {name}: {value!r} is not a YAML value") from None
+            raise UserError(f"parameter {shown(text)}: write NAME=VALUE, for example seed=7")
+        values[name] = parse_yaml(value, f"parameter {name}")
     return values
 
 
@@ -296,7 +292,9 @@ def _parse_declarations(source: str) -> list[Declared]:
 
 def _refusal(name: str, value: object, allowed: str, kind: object) -> str:
     """The message for a value that is not allowed."""
-    message = f"parameter {name} = {value!r} is not allowed; allowed: {allowed}"
+    message = f"parameter {name} = {shown(value)} is not allowed; allowed: {allowed}"
+    if isinstance(value, float) and (isinstance(kind, Integer) or kind is int):
+        return message + (f" (write {int(value)})" if value.is_integer() else "")
     if isinstance(value, str) and _YAML_TEXT_NUMBER.fullmatch(value) and _is_numeric(kind):
         number = float(value)
         whole = isinstance(kind, Integer) or kind is int

@@ -171,7 +171,7 @@ def anatomy_sentences(drawn: Sequence[Anatomy]) -> list[str]:
 
 def profile_sentence(machine: str) -> str:
     """How much of a machine's profile rests on sources."""
-    from cgsim.machines.model import explain, load_machine
+    from cgsim.machines import explain, load_machine
 
     rows = explain(load_machine(machine))
     unverified = [row.field for row in rows if not row.is_verified]

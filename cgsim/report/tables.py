@@ -49,7 +49,7 @@ def _unbroken(text: str) -> str:
 
 def machine_table(name: str) -> Any:
     """A machine's levels: size, load-to-use time, who shares them."""
-    from cgsim.machines.model import load_machine
+    from cgsim.machines import load_machine
 
     machine = load_machine(name)
     rows = [

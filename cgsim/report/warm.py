@@ -16,7 +16,7 @@ from cgsim.experiments.footprint import ways
 from cgsim.experiments.lookups import MODES, lookup_cost, simulate
 from cgsim.experiments.upkeep import upkeep
 from cgsim.interface import explore, packet_cost
-from cgsim.machines.model import list_machines
+from cgsim.machines import list_machines
 
 _STAMP = "report-compiled"
 

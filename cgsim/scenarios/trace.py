@@ -17,7 +17,7 @@ from cgsim.core.system import System
 from cgsim.errors import UserError
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import field_name, in_table, nested, without_index
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.scenarios import all_scenarios, find_scenario
 from cgsim.scenarios.base import NEITHER

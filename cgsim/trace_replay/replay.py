@@ -274,7 +274,7 @@ def replay_file(
     levels: str | tuple[Level, ...] = caches or DEFAULT_CACHES
     policy = last_level or "nine"
     if machine is not None and caches is None:
-        from cgsim.machines.model import load_machine
+        from cgsim.machines import load_machine
 
         described = load_machine(machine)
         levels = levels_of_machine(described)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cgsim.data import data_path
 from cgsim.errors import UserError, unknown_name
-from cgsim.machines.model import find_published
+from cgsim.machines import find_published
 from cgsim.validation.perfbook import COUNT_CASES, HASH_CASES, predict_count, predict_hash
 
 if TYPE_CHECKING:

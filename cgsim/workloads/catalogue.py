@@ -9,10 +9,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
-
-from cgsim.data import StrictLoader, data_path
+from cgsim.data import data_path
 from cgsim.errors import UserError, unknown_name
+from cgsim.strict_yaml import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,12 +60,7 @@ def catalogue() -> Catalogue:
 
 def read_catalogue(path: Path) -> Catalogue:
     """Read and check a file of workloads; raises `UserError` with file, field, value, allowed."""
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    document = read_yaml(path, "the file of workloads")
     return _Reader(path, document).catalogue()
 
 

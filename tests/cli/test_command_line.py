@@ -92,7 +92,10 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
         ("report --workers two", "invalid int value: 'two'"),
         ("report --workers 0", "workers = 0"),
         ("report -p sede=1 --notebooks NOTEBOOKS", "did you mean 'seed'"),
-        ("report -p seed=1e3 --notebooks NOTEBOOKS", "YAML reads 1e3 as text: write 1000"),
+        (
+            "report -p seed=1e3 --notebooks NOTEBOOKS",
+            "seed = 1000.0 is not allowed; allowed: a value of type int (write 1000)",
+        ),
         ("report --notebook 10_tyni --notebooks NOTEBOOKS", "did you mean '10_tiny'"),
         ("report --notebooks no-such-directory", "no notebook sources"),
         ("report --out OCCUPIED", "holds files but no report"),

@@ -14,7 +14,7 @@ from cgsim.core.heap import Heap
 from cgsim.core.lru_list import new_list, touch
 from cgsim.core.space import Timed, load, now, pause, store
 from cgsim.core.system import CLUSTER, PRIVATE, LevelSpec, System
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 
 pytestmark = pytest.mark.engine

@@ -43,7 +43,7 @@ from cgsim.core.space import (
     work,
 )
 from cgsim.core.system import CLUSTER, PRIVATE, LevelSpec, System
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 
 MEMORY_BYTES = 1 << 26

@@ -9,7 +9,7 @@ from cgsim.compile.jit import JIT_DISABLED
 from cgsim.core import block_fields as b
 from cgsim.core.space import Timed
 from cgsim.core.system import System
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.stage.loops import (
     COUNT_DATUM,

@@ -21,7 +21,7 @@ from cgsim.designs.ids import new_id
 from cgsim.designs.objects import cgroup_cache, field_offset
 from cgsim.errors import UserError
 from cgsim.kernel import load_kernel
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.stage.loops import Harness, populate, run_lookups
 

@@ -10,7 +10,7 @@ from cgsim.core.block_fields import CAUSES
 from cgsim.errors import UserError
 from cgsim.experiments.lookups import lookup_cost, simulate
 from cgsim.experiments.summary import interval_half_width, summarise
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.stage.population import build_population
 
 MACHINE = "zen4-genoa"

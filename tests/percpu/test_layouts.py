@@ -9,7 +9,7 @@ from cgsim.core.heap import Heap
 from cgsim.core.host_memory import address_of
 from cgsim.core.space import Native
 from cgsim.errors import UserError
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.percpu import Place, get_layout, list_layouts, many_cpus
 from cgsim.percpu.base import SCRATCH
 from cgsim.percpu.batched import batch_of

@@ -9,7 +9,7 @@ import pytest
 
 from cgsim.errors import UserError
 from cgsim.experiments.counters import lifetime_cost, memory_table, read_cost, update_cost
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.percpu import list_layouts
 from cgsim.validation.perfbook import predict_count, predict_hash
 from cgsim.validation.published import compare_orders, validate_published

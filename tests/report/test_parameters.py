@@ -91,11 +91,11 @@ def test_bad_values_are_refused(name: str, value: object) -> None:
     [("seed", "1e1", "write 10)"), ("share", "5e-1", "write 0.5)"), ("seed", "1.5e0", "1.5)")],
 )
 def test_yaml_number_trap(name: str, text: str, hint: str) -> None:
-    """YAML reads 1e3 as text; the message says how to write it."""
+    """papermill's YAML reads 1e3 as text; the message says how to write it. Ours reads a number."""
     with pytest.raises(ParameterError, match="YAML reads") as caught:
         check({**GOOD, name: text}, SPEC)
     assert hint in str(caught.value)
-    assert parse_given([f"x={text}"]) == {"x": text}
+    assert parse_given([f"x={text}"]) == {"x": float(text)}
 
 
 def test_unknown_and_missing() -> None:

@@ -256,7 +256,7 @@ def test_lackey(tmp_path: Path) -> None:
 
 def test_machine(tmp_path: Path) -> None:
     """A profile's caches, with CPUs that share them by its numbering."""
-    from cgsim.machines.model import list_machines, load_machine
+    from cgsim.machines import list_machines, load_machine
     from cgsim.trace_replay.geometry import levels_of_machine, places_on_machine
 
     np.save(tmp_path / "trace.npy", reference_trace("T1", 2000))

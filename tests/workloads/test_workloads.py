@@ -191,12 +191,12 @@ def test_what_is_no_yaml_mapping_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.yml"
     path.write_text("schema: 1\nschema: 1\n")
-    with pytest.raises(UserError, match=r"w\.yml: .*'schema' is given twice"):
+    with pytest.raises(UserError, match=r"w\.yml:2:1: .*'schema' is given twice"):
         read_catalogue(path)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot read the file of workloads"):
         read_catalogue(tmp_path / "none.yml")
 
 

@@ -14,7 +14,7 @@ from cgsim.core.system import System
 from cgsim.data import data_path
 from cgsim.errors import out_of_range, unknown_name
 from cgsim.kernel import load_kernel
-from cgsim.machines.model import load_machine
+from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.scenarios.trace import HARNESS
 from cgsim.stage.loops import DEPENDENT, SERIALIZED, THROUGHPUT
