@@ -12,9 +12,10 @@ import pandas as pd
 
 from cgsim.core.attribution import PLACE_COLUMNS
 from cgsim.core.block_fields import CAUSES, TICKS
-from cgsim.experiments.lookups import check_counts, check_switches, facts_of, play_workload, resolve
+from cgsim.experiments.lookups import facts_of, play_workload, resolve
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import field_name
+from cgsim.limits import check_common, check_switches
 from cgsim.workloads import load_workload
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def attribute(
     """
     scenario = load_workload(workload, **parameters)
     chosen, model = resolve(design, machine)
-    check_counts(lookups=lookups, seed=seed)
-    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
+    check_common("attribute", lookups=lookups, seed=seed)
+    check_switches("attribute", aged=aged, prefetch_next_line=prefetch_next_line)
     facts = facts_of(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups
     ) | {"workload": scenario.name, "mode": "workload"}

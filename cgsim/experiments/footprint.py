@@ -16,8 +16,9 @@ import pandas as pd
 from cgsim.core.heap import Heap
 from cgsim.core.space import Native
 from cgsim.designs.base import Design, get_design
-from cgsim.errors import UserError, out_of_range
+from cgsim.errors import UserError
 from cgsim.kernel import load_kernel
+from cgsim.limits import COMMON
 from cgsim.stage.loops import populate
 from cgsim.stage.population import build_population
 
@@ -89,8 +90,7 @@ def memory_cost(
 
     Raises UserError for a bad argument.
     """
-    if not 1 <= possible_cpus <= 8192:
-        raise out_of_range("memory_cost", "possible_cpus", possible_cpus, "1..8192")
+    COMMON["cpus"].check("memory_cost", "possible_cpus", possible_cpus)
     chosen = [get_design(given) if isinstance(given, str) else given for given in designs]
     return pd.DataFrame(
         [

@@ -27,7 +27,8 @@ from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import Design, get_design
-from cgsim.errors import UserError, out_of_range, unknown_name
+from cgsim.errors import UserError, unknown_name
+from cgsim.limits import check_common, check_switches
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.stage.loops import (
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from cgsim.workloads import GpuWorkload, NetworkWorkload
 
 MODES = ("throughput", "dependent", "isolated")
-MAX_FOOTPRINT_BYTES = 1 << 28
 _MODE_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
 _QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p999_ns": 0.999}
 _MAX_WARM_PAIRS = 1 << 21
@@ -97,12 +97,11 @@ def lookup_cost(
     for mode in modes:
         if mode not in MODES:
             raise unknown_name("mode", mode, MODES)
-    check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
-    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
-    if not 0 <= footprint_bytes <= MAX_FOOTPRINT_BYTES:
-        raise out_of_range(
-            "lookup_cost", "footprint_bytes", footprint_bytes, f"0..{MAX_FOOTPRINT_BYTES}"
-        )
+    check_common(
+        "lookup_cost", n_cgroups=n_cgroups, n_keys=n_keys, footprint_bytes=footprint_bytes,
+        lookups=lookups, replicates=replicates, seed=seed, threads=threads,
+    )  # fmt: skip
+    check_switches("lookup_cost", aged=aged, prefetch_next_line=prefetch_next_line)
 
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
@@ -183,8 +182,8 @@ def simulate(
     """
     scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
     chosen, model = resolve(design, machine)
-    check_counts(lookups=lookups, replicates=replicates, threads=threads, seed=seed)
-    check_switches(aged=aged, prefetch_next_line=prefetch_next_line)
+    check_common("simulate", lookups=lookups, replicates=replicates, seed=seed, threads=threads)
+    check_switches("simulate", aged=aged, prefetch_next_line=prefetch_next_line)
     if parameters and not isinstance(workload, str):
         raise UserError("workload parameters go with the name of a workload, not with a workload")
 
@@ -214,27 +213,6 @@ def _kernel(version: str) -> Any:
     from cgsim.kernel import load_kernel
 
     return load_kernel(version)
-
-
-def check_counts(**counts: int) -> None:
-    limits = {
-        "lookups": (10, 10**9),
-        "replicates": (1, 10**4),
-        "threads": (1, 1024),
-        "seed": (0, 1 << 62),
-    }
-    for name, value in counts.items():
-        low, high = limits[name]
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or not low <= value <= high:
-            raise out_of_range("simulate", name, value, f"a whole number of {low}..{high}")
-
-
-def check_switches(**switches: bool) -> None:
-    """Raise UserError for one that is not true or false."""
-    for name, value in switches.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise out_of_range("simulate", name, value, "true or false")
 
 
 def facts_of(

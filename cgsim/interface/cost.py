@@ -25,10 +25,11 @@ from cgsim.core.heap import Heap
 from cgsim.core.rng import random_bits, random_integers
 from cgsim.core.space import Timed, now, pause, touch_lines
 from cgsim.core.system import System
-from cgsim.errors import out_of_range, unknown_name
-from cgsim.interface.attach import PATHS, Attachments, run_packet
+from cgsim.errors import unknown_name
+from cgsim.interface.attach import MAX_PROGRAMS, PATHS, Attachments, run_packet
 from cgsim.interface.program import COUNTER, Program
 from cgsim.kernel import load_kernel
+from cgsim.limits import Range, check_common
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 
@@ -92,18 +93,12 @@ def packet_cost(
     for way in ways:
         if way not in WAYS:
             raise unknown_name("way", way, WAYS)
-    limits = {
-        "n_cgroups": (n_cgroups, 1, 20_000),
-        "n_programs": (n_programs, 1, 64),
-        "footprint_bytes": (footprint_bytes, 0, 1 << 28),
-        "packets": (packets, 10, 10**7),
-        "replicates": (replicates, 1, 10**4),
-        "seed": (seed, 0, 1 << 62),
-    }
-    for name, (value, low, high) in limits.items():
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not whole or not low <= value <= high:
-            raise out_of_range("packet_cost", name, value, f"a whole number of {low}..{high}")
+    Range(1, 20_000).check("packet_cost", "n_cgroups", n_cgroups)
+    Range(1, MAX_PROGRAMS).check("packet_cost", "n_programs", n_programs)
+    check_common(
+        "packet_cost", footprint_bytes=footprint_bytes, packets=packets, replicates=replicates,
+        seed=seed,
+    )  # fmt: skip
     rows = []
     for way in ways:
         for replicate in range(replicates):

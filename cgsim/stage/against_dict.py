@@ -30,8 +30,8 @@ from cgsim.designs.base import (
     remove,
     teardown,
 )
-from cgsim.errors import out_of_range
 from cgsim.kernel import load_kernel
+from cgsim.limits import Range
 from cgsim.stage.loops import _compiled as compiled_for
 
 if TYPE_CHECKING:
@@ -194,8 +194,7 @@ def compare_with_dict(
 
     Raises UserError for an unknown design or kernel, or a number out of range.
     """
-    if not 1 <= operations <= 10**9:
-        raise out_of_range("compare_with_dict", "operations", operations, "1..1000000000")
+    Range(1, 10**9).check("compare_with_dict", "operations", operations)
     chosen = get_design(design) if isinstance(design, str) else design
     heap = Heap(_MEMORY_BYTES, seed=seed)
     keys = np.zeros(min(chosen.max_keys, _KEYS), dtype=np.int64)

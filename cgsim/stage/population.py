@@ -15,12 +15,13 @@ from cgsim.designs.base import Design, get_design
 from cgsim.designs.objects import CGROUP, field_offset
 from cgsim.errors import UserError, out_of_range
 from cgsim.kernel import Kernel, load_kernel
+from cgsim.limits import COMMON, check_common
 from cgsim.stage.loops import populate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_CGROUPS = 1 << 21
+MAX_CGROUPS = int(COMMON["n_cgroups"].high)
 _SAMPLE_CGROUPS = 32
 _SPARE_BYTES = 1 << 28
 _LARGEST_BYTES = 1 << 35
@@ -121,8 +122,7 @@ def build_population(
 
 
 def _check(design: Design, n_cgroups: int, n_keys: int) -> None:
-    if not 1 <= n_cgroups <= MAX_CGROUPS:
-        raise out_of_range("population", "n_cgroups", n_cgroups, f"1..{MAX_CGROUPS}")
+    check_common("population", n_cgroups=n_cgroups)
     if not 1 <= n_keys <= design.max_keys:
         raise out_of_range(
             f"design {design.name}", "n_keys", n_keys, f"1..{design.max_keys} ({design.title})"
