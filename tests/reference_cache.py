@@ -15,6 +15,7 @@ class RefLevel(NamedTuple):
     sets: int
     ways: int
     cpus_per_instance: int
+    hashed: bool = False
 
 
 class RefCache:
@@ -22,9 +23,12 @@ class RefCache:
 
     def __init__(self, level: RefLevel) -> None:
         self.ways = level.ways
+        self.fold = (level.sets - 1).bit_length() if level.hashed and level.sets > 1 else 0
         self.rows: list[dict[int, bool]] = [{} for _ in range(level.sets)]
 
     def row(self, line: int) -> dict[int, bool]:
+        if self.fold:
+            line ^= ((line >> self.fold) ^ (line >> 2 * self.fold)) << 4
         return self.rows[line % len(self.rows)]
 
     def holds(self, line: int) -> bool:

@@ -32,12 +32,20 @@ class Level:
     sets : sets of one instance; need not be a power of two
     ways : entries of a set
     cpus_per_instance : CPUs that share an instance; 0 means all of them
+    hashed : the set is chosen by a hash of the line's number, see `cgsim.core.replay.index`, not by
+             its last bits
     """
 
     name: str
     sets: int
     ways: int
     cpus_per_instance: int = 1
+    hashed: bool = False
+
+    @property
+    def fold(self) -> int:
+        """Bits by which a hashed line's number is folded onto itself; 0 where it is not."""
+        return max((self.sets - 1).bit_length(), 1) if self.hashed else 0
 
 
 def parse_caches(text: str) -> tuple[Level, ...]:
@@ -130,18 +138,22 @@ def levels_of_machine(machine: Machine) -> tuple[Level, ...]:
     """The data caches of a machine profile, for CPUs numbered by `places_on_machine`."""
     spans = _spans(machine)
     levels = [
-        cache_level(cache.name, cache.size_bytes, cache.ways, spans[cache.shared_by])
+        replace(
+            cache_level(cache.name, cache.size_bytes, cache.ways, spans[cache.shared_by]),
+            hashed=cache.index == "hashed",
+        )
         for cache in machine.caches
     ]
     return check_levels(f"machine {machine.name}", levels)
 
 
 def tlb_of_machine(machine: Machine) -> tuple[Level, ...]:
-    """The data TLB of a machine profile for pages of 4 KiB, one for each CPU."""
+    """The data TLB of a machine profile for pages of 4 KiB, one for each core."""
     tlb = machine.tlb
+    threads = machine.topology.threads_per_core
     return (
-        Level("L1", tlb.l1_entries_4k // tlb.l1_ways_4k, tlb.l1_ways_4k),
-        Level("L2", tlb.l2_entries // tlb.l2_ways, tlb.l2_ways),
+        Level("L1", tlb.l1_entries_4k // tlb.l1_ways_4k, tlb.l1_ways_4k, threads),
+        Level("L2", tlb.l2_entries // tlb.l2_ways, tlb.l2_ways, threads),
     )
 
 

@@ -66,7 +66,9 @@ from cgsim.trace_replay.geometry import (
     places_on_machine,
     tlb_of_machine,
 )
-from cgsim.trace_replay.run import Options, Plan, Sharing, choose_kernel, run, run_tlb
+from cgsim.trace_replay.one_cpu import run_tlb
+from cgsim.trace_replay.plan import Options, Plan, Sharing
+from cgsim.trace_replay.run import choose_kernel, run
 from cgsim.trace_replay.trace_files import (
     MAX_CPUS,
     Trace,

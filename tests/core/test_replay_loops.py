@@ -14,7 +14,9 @@ from reference_cache import Reference, RefLevel, replay_reference
 
 from cgsim.compile.jit import JIT_DISABLED
 from cgsim.trace_replay.geometry import Level
-from cgsim.trace_replay.run import COUNT_COLUMNS, Options, Plan, choose_kernel, run, run_tlb
+from cgsim.trace_replay.one_cpu import run_tlb
+from cgsim.trace_replay.plan import COUNT_COLUMNS, Options, Plan
+from cgsim.trace_replay.run import choose_kernel, run
 
 EXAMPLES = 20 if JIT_DISABLED else 120
 FAR = 0xFFFF_8880_0000_0000
@@ -36,7 +38,7 @@ def plans(draw: st.DrawFn, plain: bool = False) -> Plan:
     """A hierarchy; `plain`: private levels and one shared by all, nine."""
     cpus = draw(st.sampled_from([1, 1, 2, 3, 5, 8, 64, 65, 130]))
     number = draw(st.integers(1, 3 if plain else 5))
-    unit = draw(st.sampled_from([1, 2, 3, 4, 8]))
+    unit = draw(st.sampled_from([1, 2, 3, 4, 8, 24, 64]))
     levels: list[Level] = []
     sharing = 1
     for n in range(number):
@@ -46,7 +48,8 @@ def plans(draw: st.DrawFn, plain: bool = False) -> Plan:
             sharing = cpus if n == number - 1 and n > 0 else 1
         else:
             sharing *= draw(st.sampled_from([1, 1, 2, 3]))
-        levels.append(Level(f"L{n + 1}", sets, ways, min(sharing, cpus)))
+        hashed = not plain and draw(st.booleans())
+        levels.append(Level(f"L{n + 1}", sets, ways, min(sharing, cpus), hashed))
     policies = ["nine"] if plain else ["nine", "inclusive"] + ["victim"] * 2 * (number > 1)
     policy = draw(st.sampled_from(policies))
     traffic = not plain and cpus == 1 and policy == "nine" and draw(st.booleans())
@@ -72,7 +75,7 @@ def traces(draw: st.DrawFn, cpus: int) -> tuple[Any, Any, Any]:
 
 def expected(plan: Plan, trace: tuple[Any, Any, Any]) -> Counter[tuple[int | str, str]]:
     address, cpu, write = (column.tolist() for column in trace)
-    levels = [RefLevel(x.sets, x.ways, x.cpus_per_instance) for x in plan.levels]
+    levels = [RefLevel(x.sets, x.ways, x.cpus_per_instance, x.hashed) for x in plan.levels]
     accesses = [(c, a // 64, bool(w)) for a, c, w in zip(address, cpu, write, strict=True)]
     return replay_reference(accesses, levels, plan.cpus, plan.policy, plan.traffic)
 
@@ -219,7 +222,7 @@ def test_false_sharing(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     two = rng.integers(0, data.draw(st.sampled_from([2, 8])), (2, len(address)))
     words = (1 << two[0] | 1 << two[1]).astype(np.uint8)
-    levels = [RefLevel(x.sets, x.ways, x.cpus_per_instance) for x in plan.levels]
+    levels = [RefLevel(x.sets, x.ways, x.cpus_per_instance, x.hashed) for x in plan.levels]
     reference = Reference(levels, plan.cpus, plan.policy, plan.traffic)
     for c, a, w, touched in zip(
         cpu.tolist(), address.tolist(), write.tolist(), words.tolist(), strict=True

@@ -63,6 +63,7 @@ OWNER = 0xFFFF & -(1 << OWNER_BIT)
 PRIVATE = OWNER | DIRTY_1 | DIRTY_2
 STATE_BYTES = 2
 
+MAX_CPUS = 8190  # the owner, plus 1, stands in the 13 upper bits of a state
 FEW_CPUS = 16
 GROUPS = 64
 HOLDERS_BYTES = 8
@@ -116,7 +117,7 @@ def replay_coherent(
     pieces     : int64         the trace was scattered in as many pieces,
     room       : int64         the first one to this address, see `replay_partition.scatter_near`,
     room_bytes : int64         the next one that much further
-    cpus       : int64         up to 8190
+    cpus       : int64         up to MAX_CPUS
     cpu_bits   : int64         the least with 2**cpu_bits >= cpus
     lowest     : int64         the line of the first entry of `states`
     empty      : int64         that of the last entry, up to MAX_LINE, which no access has: an

@@ -9,11 +9,14 @@ import numpy as np
 
 from cgsim.compile.intrinsics import peek_i64, peek_u32, poke_i64, poke_u32
 from cgsim.compile.jit import njit
+from cgsim.core.replay.index import hashed_set
 from cgsim.core.replay.lru_row import clean, remove, stain, touch_dirty
 from cgsim.core.replay.lru_scalar import DIRTY, EMPTY, LINE
 from cgsim.core.replay.lru_vector import lowest_bit
 
-SETS, MASK, LAST, LANES, STRIDE, SHARED, INSTANCES, ROWS, TABLE, COLUMNS = range(10)
+SETS, MASK, LAST, LANES, STRIDE, SHARED, INSTANCES, ROWS, TABLE, FOLD, BITS, FIRST, COLUMNS = range(
+    13
+)
 """Columns of the geometry."""
 
 (
@@ -79,7 +82,9 @@ def replay_general(
                               (ways - 1), LANES, STRIDE (bytes of a row), SHARED (CPUs an instance
                               serves), INSTANCES, ROWS (address of the first row; rows are
                               [set, instance], EMPTY at the start, overwritten), TABLE (address of
-                              the uint32 set of each line, where it is no remainder; 0: it is one)
+                              the uint32 set of each line, where it is no remainder; 0: it is one),
+                              FOLD (0, or see `index.hashed_set`: line l of the shard, of BITS bits,
+                              is then line FIRST + (l << BITS) of the trace)
     directory : uint64        words for each line, 0 at the start, overwritten; of size 0: every
                               CPU is asked
     victims   : int64         address of int64[levels], scratch
@@ -191,6 +196,15 @@ def _row(geometry, level, cpu, line):
     table = _get(geometry, level, TABLE)
     if table != 0:
         number = peek_u32(table + 4 * line)
+    elif _get(geometry, level, FOLD) != 0:
+        bits = _get(geometry, level, BITS)
+        number = hashed_set(
+            _get(geometry, level, FIRST) + (line << bits),
+            _get(geometry, level, FOLD),
+            bits,
+            _get(geometry, level, MASK),
+            _get(geometry, level, SETS),
+        )
     elif _get(geometry, level, MASK) >= 0:
         number = line & _get(geometry, level, MASK)
     else:

@@ -10,6 +10,8 @@ import numpy as np
 
 from cgsim.compile.intrinsics import peek_i64, peek_u32, poke_u32
 from cgsim.compile.jit import njit
+from cgsim.core.replay.index import hashed_set
+from cgsim.core.replay.lru_row import touch as touch_row
 from cgsim.core.replay.lru_scalar import touch
 from cgsim.core.replay.lru_vector import prefetch, touch_8, touch_16, touch_32
 
@@ -18,7 +20,7 @@ AHEAD = 8
 PREFETCHED_ENTRIES = 1 << 15  # rows of larger levels do not stay in the host's first cache
 WINDOW_BITS = 30  # lines are numbered within a window of 2**30
 
-SETS, MASK, LAST, LANES, ROWS = range(5)
+SETS, MASK, LAST, LANES, ROWS, FOLD, COLUMNS = range(7)
 
 
 @njit
@@ -28,16 +30,16 @@ def replay_reads(addresses, length, shift, first, geometry, queue, misses):
     addresses : int64            address of uint64[length], the byte addresses
     shift    : int64             line number = address >> shift, 1 to 63
     first    : int64             the line numbered 0, a multiple of every level's number of sets
-    geometry : int64[levels, 5]  SETS, MASK (SETS - 1, or -1 if SETS is no power of two),
+    geometry : int64[levels, COLUMNS]  SETS, MASK (SETS - 1, or -1 if SETS is no power of two),
                                  LAST (ways - 1), LANES (0: plain loops), ROWS (address of
-                                 the first row)
+                                 the first row), FOLD (see `index.hashed_set`)
                                  the rows are EMPTY at the start, and overwritten
     queue    : int64             address of uint32[BLOCK + AHEAD], scratch, 0 at the start
     misses   : int64[levels]     added to
 
     Returns 0, or -1 if some line lies outside the window.
     """
-    fused = geometry[0, LANES] == 8
+    fused = geometry[0, LANES] == 8 and geometry[0, FOLD] == 0
     for start in range(0, length, BLOCK):
         stop = min(start + BLOCK, length)
         if fused:
@@ -48,7 +50,7 @@ def replay_reads(addresses, length, shift, first, geometry, queue, misses):
         if count < 0:
             return -1
         for level in range(1 if fused else 0, geometry.shape[0]):
-            count = _pass_level(queue, count, geometry, level)
+            count = _pass_level(queue, count, geometry, level, first)
             misses[level] += count
     return 0
 
@@ -99,11 +101,16 @@ def _first_level_8(addresses, start, stop, shift, first, geometry, queue):
 
 
 @njit
-def _pass_level(queue, count, geometry, level):
-    """Touch every line; its misses are moved to the front of the queue; returns their number."""
+def _pass_level(queue, count, geometry, level, first):
+    """Touch every line; its misses are moved to the front of the queue; returns their number.
+
+    first : int64  the line numbered 0
+    """
     sets, mask, last = geometry[level, SETS], geometry[level, MASK], geometry[level, LAST]
     lanes, rows = geometry[level, LANES], geometry[level, ROWS]
     place, stop, end = queue, queue + 4 * count, queue
+    if geometry[level, FOLD] != 0:
+        return _pass_hashed_level(queue, count, geometry, level, first)
     if lanes == 8 and sets * (last + 1) <= PREFETCHED_ENTRIES:
         while place < stop:
             line = peek_u32(place)
@@ -142,6 +149,21 @@ def _pass_level(queue, count, geometry, level):
             poke_u32(end, line)
             end += 4 - 4 * touch(rows + row * (last + 1) * 4, line, last)
             place += 4
+    return (end - queue) // 4
+
+
+@njit
+def _pass_hashed_level(queue, count, geometry, level, first):
+    """`_pass_level` where the set is chosen by a hash."""
+    sets, mask, last = geometry[level, SETS], geometry[level, MASK], geometry[level, LAST]
+    lanes, rows, fold = geometry[level, LANES], geometry[level, ROWS], geometry[level, FOLD]
+    stride = 4 * (lanes if lanes != 0 else last + 1)
+    end = queue
+    for place in range(queue, queue + 4 * count, 4):
+        line = peek_u32(place)
+        row = hashed_set(line + first, fold, 0, mask, sets)
+        poke_u32(end, line)
+        end += 4 - 4 * touch_row(lanes, rows + row * stride, line, last)
     return (end - queue) // 4
 
 

@@ -8,6 +8,7 @@ with DIRTY where it is written back. The demand comes before the write-back that
 
 from cgsim.compile.intrinsics import peek_i64, peek_u8, peek_u32, poke_u32
 from cgsim.compile.jit import njit
+from cgsim.core.replay.index import hashed_set
 from cgsim.core.replay.lru_row import touch_dirty
 from cgsim.core.replay.lru_scalar import DIRTY, LINE
 from cgsim.core.replay.lru_vector import prefetch
@@ -16,10 +17,10 @@ BLOCK = 2048
 MAX_WAYS = 1024
 AHEAD = 8
 
-SETS, MASK, LAST, LANES, STRIDE, ROWS, COLUMNS = range(7)
+SETS, MASK, LAST, LANES, STRIDE, ROWS, FOLD, COLUMNS = range(8)
 """Columns of the geometry: MASK is SETS - 1, or -1 if SETS is no power of two; LAST is ways - 1;
 LANES see `lru_row`; STRIDE the bytes of a row; ROWS the address of the first row, EMPTY at the
-start."""
+start; FOLD see `index.hashed_set`."""
 
 MISSES, DIRTY_VICTIMS, WRITEBACK_HITS, WRITEBACK_MISSES, COUNTERS = range(5)
 
@@ -52,7 +53,7 @@ def replay_traffic(addresses, write, length, first, geometry, queue, other, coun
             line = (peek_i64(addresses + 8 * i) >> 6 & (1 << 58) - 1) - first
             poke_u32(end, line | DIRTY if peek_u8(write + i) != 0 else line)
             end += 4
-        written += _descend(0, geometry, queue, stop - start, other, 0, counts)
+        written += _descend(0, geometry, queue, stop - start, other, 0, counts, first)
     for level in range(levels):
         used = 0
         for number in range(geometry[level, SETS]):
@@ -63,19 +64,19 @@ def replay_traffic(addresses, write, length, first, geometry, queue, other, coun
                 used += held >> 31
             if used >= BLOCK or number == geometry[level, SETS] - 1:
                 counts[level, DIRTY_VICTIMS] += used
-                written += _descend(level + 1, geometry, queue, used, other, 1, counts)
+                written += _descend(level + 1, geometry, queue, used, other, 1, counts, first)
                 used = 0
     return written
 
 
 @njit
-def _descend(level, geometry, queue, count, other, backs, counts):
+def _descend(level, geometry, queue, count, other, backs, counts, first):
     """Run a queue through `level` and all below it; returns the lines written to memory.
 
     backs : int64  1: DIRTY means a write-back; 0: the queue holds accesses, and it means a write
     """
     while level < geometry.shape[0]:
-        count = _pass_level(geometry, level, queue, count, other, backs, counts)
+        count = _pass_level(geometry, level, queue, count, other, backs, counts, first)
         queue, other = other, queue
         level += 1
         backs = 1
@@ -86,18 +87,24 @@ def _descend(level, geometry, queue, count, other, backs, counts):
 
 
 @njit
-def _pass_level(geometry, level, queue, count, below, backs, counts):
+def _pass_level(geometry, level, queue, count, below, backs, counts, first):
     """Touch every line; what the next level is asked goes to `below`; returns its length."""
     sets, mask, last = geometry[level, SETS], geometry[level, MASK], geometry[level, LAST]
     lanes, stride, rows = geometry[level, LANES], geometry[level, STRIDE], geometry[level, ROWS]
+    fold = geometry[level, FOLD]
     misses = lost = written_back = absent_back = 0
     end = below
     for place in range(queue, queue + 4 * count, 4):
-        later = peek_u32(place + 4 * AHEAD) & LINE
-        prefetch(rows + (later & mask if mask >= 0 else later % sets) * stride)
+        if fold == 0:
+            later = peek_u32(place + 4 * AHEAD) & LINE
+            prefetch(rows + (later & mask if mask >= 0 else later % sets) * stride)
         word = peek_u32(place)
         line = word & LINE
-        row = rows + (line & mask if mask >= 0 else line % sets) * stride
+        if fold != 0:
+            number = hashed_set(line + first, fold, 0, mask, sets)
+        else:
+            number = line & mask if mask >= 0 else line % sets
+        row = rows + number * stride
         victim = peek_u32(row + 4 * last)
         absent = 1 - touch_dirty(lanes, row, word, last)
         back = word >> 31 & backs
