@@ -150,9 +150,7 @@ def test_other_faults_are_seen_too(shifted: Design) -> None:
 
 
 def test_bad_numbers() -> None:
-    with pytest.raises(
-        UserError, match=r"operations = 0 is not allowed; a whole number of 1\.\.10"
-    ):
+    with pytest.raises(UserError, match=r"operations = 0 is .* a whole number of 1\.\.10"):
         compare_with_dict("idr", 0)
     with pytest.raises(UserError, match="did you mean 'idr'"):
         compare_with_dict("idx", 10)
