@@ -9,7 +9,6 @@ are of the machine's clock with so many busy cores.
 from __future__ import annotations
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from cgsim.core.space import Timed
 from cgsim.core.system import System, SystemSpec
 from cgsim.designs.base import Design
 from cgsim.errors import UserError, out_of_range
+from cgsim.experiments.replicates import run_replicates
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.percpu import lifetime, many_cpus
@@ -332,7 +332,7 @@ def update_cost(
             / max(account[many_cpus.READS], 1),
         }
 
-    return _frame(one, replicates, threads)
+    return run_replicates(lambda replicate: [one(replicate)], replicates, threads)
 
 
 def _check_whole(name: str, value: int, low: int, high: int) -> None:
@@ -389,7 +389,7 @@ def read_cost(
             "sum": int(account[many_cpus.LAST_SUM]),
         }
 
-    return _frame(one, replicates, threads)
+    return run_replicates(lambda replicate: [one(replicate)], replicates, threads)
 
 
 def lifetime_cost(
@@ -448,7 +448,7 @@ def lifetime_cost(
             "error_bound": chosen.error_bound(cpus),
         }
 
-    return _frame(one, replicates, threads)
+    return run_replicates(lambda replicate: [one(replicate)], replicates, threads)
 
 
 def _resolve(machine: str | Machine, cpus: int) -> Machine:
@@ -459,13 +459,6 @@ def _resolve(machine: str | Machine, cpus: int) -> Machine:
             f"machine {model.name}: cpus = {cpus!r} is not allowed; allowed: 1..{model.n_cpus}"
         )
     return model
-
-
-def _frame(one: Any, replicates: int, threads: int) -> pd.DataFrame:
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            return pd.DataFrame(list(pool.map(one, range(replicates))))
-    return pd.DataFrame([one(replicate) for replicate in range(replicates)])
 
 
 def sweep_updates(

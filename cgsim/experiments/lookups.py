@@ -16,7 +16,6 @@ confidence intervals of replicates.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import Design, get_design
 from cgsim.errors import UserError, unknown_name
+from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import check_common, check_switches
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
@@ -131,7 +131,7 @@ def lookup_cost(
                 rows.append(_back_to_back(population, model, *warm_machine, facts, lookups, mode))
         return rows
 
-    return _frame(one, replicates, threads)
+    return run_replicates(one, replicates, threads)
 
 
 def simulate(
@@ -199,7 +199,7 @@ def simulate(
             )[0]
         ]
 
-    return _frame(one, replicates, threads)
+    return run_replicates(one, replicates, threads)
 
 
 def resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
@@ -442,15 +442,3 @@ def _memory_columns(population: Population) -> dict[str, Any]:
         "entry_bytes": memory.entry_bytes,
         "fixed_bytes": memory.fixed_bytes,
     }
-
-
-def _frame(
-    one: Callable[[int], list[dict[str, Any]]], replicates: int, threads: int
-) -> pd.DataFrame:
-    """The rows of all replicates, in order, whatever the number of threads."""
-    if threads == 1 or replicates == 1:
-        per_replicate = [one(replicate) for replicate in range(replicates)]
-    else:
-        with ThreadPoolExecutor(max_workers=threads) as pool:
-            per_replicate = list(pool.map(one, range(replicates)))
-    return pd.DataFrame([row for rows in per_replicate for row in rows])

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cgsim.core.block_fields import CAUSES as CAUSES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -22,7 +22,6 @@ once; they are played the same way, which is what a driver without such a list w
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,9 +49,10 @@ from cgsim.designs.base import (
 )
 from cgsim.errors import UserError, out_of_range, unknown_name
 from cgsim.experiments.footprint import DATA, VALUE_BYTES, holding, own_areas
+from cgsim.experiments.replicates import run_replicates
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
-from cgsim.stage.loops import _compiled as compiled_for
+from cgsim.stage.loops import compiled_for
 from cgsim.stage.population import MAX_CGROUPS, build_population
 
 if TYPE_CHECKING:
@@ -333,12 +333,7 @@ def upkeep(
             if operation in times
         ]
 
-    if threads == 1 or replicates == 1:
-        rows = [one(replicate) for replicate in range(replicates)]
-    else:
-        with ThreadPoolExecutor(max_workers=threads) as pool:
-            rows = list(pool.map(one, range(replicates)))
-    return pd.DataFrame([row for part in rows for row in part])
+    return run_replicates(one, replicates, threads)
 
 
 def _new_stand(

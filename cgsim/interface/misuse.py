@@ -43,7 +43,7 @@ from cgsim.designs.base import (
 from cgsim.designs.pointer_hash import AS_POSTED
 from cgsim.errors import unknown_name
 from cgsim.kernel import load_kernel
-from cgsim.stage.loops import _compiled as compiled_for
+from cgsim.stage.loops import compiled_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

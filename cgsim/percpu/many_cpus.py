@@ -24,9 +24,9 @@ from cgsim.designs.base import lookup
 from cgsim.percpu.base import SCRATCH, from_row, peek_sum, read, reset, step
 from cgsim.percpu.queued import PARKED, take_wake
 
-_CPU_BITS = 12  # a key of the heap is clock << _CPU_BITS | CPU
-_CPU_MASK = (1 << _CPU_BITS) - 1
-MAX_CPUS = 1 << _CPU_BITS
+CPU_BITS = 12  # a key of the heap is clock << CPU_BITS | CPU
+CPU_MASK = (1 << CPU_BITS) - 1
+MAX_CPUS = 1 << CPU_BITS
 CHANCES = 1024
 
 # Words of scratch that belong to the turns; the first three are the layout's, then `queued.WAKE`.
@@ -106,7 +106,7 @@ if not JIT_DISABLED:
 
 
 @njit
-def _sift(keys, size):
+def sift(keys, size):
     """Restore the heap after its first key grew."""
     key = keys[0]
     at = 0
@@ -127,7 +127,7 @@ def _leave(keys, size):
     """Take the first key out of the heap; returns the new size."""
     keys[0] = keys[size - 1]
     if size > 1:
-        _sift(keys, size - 1)
+        sift(keys, size - 1)
     return size - 1
 
 
@@ -149,7 +149,7 @@ def _wake(space, blocks, keys, live, woken, clock):
     late = clock - now(own)
     if late > 0:
         pause(own, late, 0)
-    return _enter(keys, live, now(own) << _CPU_BITS | woken)
+    return _enter(keys, live, now(own) << CPU_BITS | woken)
 
 
 @njit
@@ -213,7 +213,7 @@ def run_updates(
     live = cpus
     turn = 0
     while live > 0:
-        cpu = keys[0] & _CPU_MASK
+        cpu = keys[0] & CPU_MASK
         own = Timed(space.mem, space.heap, blocks[cpu])
         registers = scratch + 8 * SCRATCH * cpu
         turn += 1
@@ -227,7 +227,7 @@ def run_updates(
                 live = _leave(keys, live)
                 continue
             if account[STARTED] == warm and account[BEGIN_TICKS] == 0:
-                account[BEGIN_TICKS] = keys[0] >> _CPU_BITS
+                account[BEGIN_TICKS] = keys[0] >> CPU_BITS
                 account[BEGIN_STARTED] = account[STARTED]
             number = get(registers, COUNT)
             if number % amounts.size == 0:
@@ -241,11 +241,11 @@ def run_updates(
                 account[LAST_SUM] = read(own, one)
                 account[READS] += 1
                 account[READ_TICKS] += now(own) - before
-                keys[0] = now(own) << _CPU_BITS | cpu
-                _sift(keys, live)
+                keys[0] = now(own) << CPU_BITS | cpu
+                sift(keys, live)
                 continue
             account[STARTED] += 1
-            account[END_TICKS] = keys[0] >> _CPU_BITS
+            account[END_TICKS] = keys[0] >> CPU_BITS
             target = tasks[cpu] if plan.per_task != 0 else cpu
             target = (
                 target + plan.shift if target + plan.shift < cpus else target + plan.shift - cpus
@@ -273,8 +273,8 @@ def run_updates(
         if phase >= PARKED:
             live = _leave(keys, live)
         else:
-            keys[0] = now(own) << _CPU_BITS | cpu
-            _sift(keys, live)
+            keys[0] = now(own) << CPU_BITS | cpu
+            sift(keys, live)
         if woken > 0 and phases[woken - 1] >= PARKED:
             phases[woken - 1] -= PARKED
             live = _wake(space, blocks, keys, live, woken - 1, now(own))
@@ -328,7 +328,7 @@ def run_reads(space, layout, blocks, keys, account, rounds, instructions):
     account[:] = 0
     left = rounds * cpus
     while left > 0:
-        cpu = keys[0] & _CPU_MASK
+        cpu = keys[0] & CPU_MASK
         own = Timed(space.mem, space.heap, blocks[cpu])
         before = now(own)
         work(own, instructions, 1)
@@ -337,8 +337,8 @@ def run_reads(space, layout, blocks, keys, account, rounds, instructions):
         if left < (rounds - 1) * cpus:
             account[READS] += 1
             account[READ_TICKS] += now(own) - before
-        keys[0] = now(own) << _CPU_BITS | cpu
-        _sift(keys, cpus)
+        keys[0] = now(own) << CPU_BITS | cpu
+        sift(keys, cpus)
 
 
 @njit
@@ -375,7 +375,7 @@ def idle(space, ticks):
 @njit
 def _fill_keys(blocks, keys):
     for cpu in range(blocks.size):
-        keys[cpu] = get(blocks[cpu], C_RETIRE) << _CPU_BITS | cpu
+        keys[cpu] = get(blocks[cpu], C_RETIRE) << CPU_BITS | cpu
 
 
 def clock_keys(blocks):

@@ -18,7 +18,7 @@ from cgsim.resources import checkout_directory, data_directory
 from cgsim.strict_yaml import parse_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 SCHEMA = 1
 _PACKAGES = (
@@ -191,12 +191,3 @@ def _collect(node: Any) -> list[str]:
         else:
             found += _collect(value)
     return found
-
-
-def missing_sources(found: Sequence[dict[str, Any]]) -> list[str]:
-    """The paths of inputs (other than READMEs) that name no source."""
-    return [
-        item["path"]
-        for item in found
-        if not item["sources"] and not item["path"].endswith("README.md")
-    ]

@@ -80,19 +80,6 @@ class Number:
         return f"a number from {self.minimum:g} to {self.maximum:g}"
 
 
-@dataclass(frozen=True)
-class Flag:
-    """True or False."""
-
-    def allows(self, value: object) -> bool:
-        """Whether `value` is a bool."""
-        return isinstance(value, bool)
-
-    def describe(self) -> str:
-        """The two values."""
-        return "true or false"
-
-
 class Choice:
     """One of some names."""
 

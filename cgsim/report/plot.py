@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cgsim.experiments.summary import CAUSES
 from cgsim.report.figure import new_figure, style_of, styled
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 FLOOR_NS = 0.05
 """Below this a cost is noise of the model; a logarithmic axis does not show it."""
 
-CAUSES = ("work", "L1", "L2", "L3", "L4", "memory", "TLB", "coherence", "branch", "lock")
 """Of the CPI stack, in the order of the engine's columns `<cause>_cycles`."""
 
 _FILLS = {

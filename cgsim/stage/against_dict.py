@@ -32,7 +32,7 @@ from cgsim.designs.base import (
 )
 from cgsim.kernel import load_kernel
 from cgsim.limits import Range
-from cgsim.stage.loops import _compiled as compiled_for
+from cgsim.stage.loops import compiled_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

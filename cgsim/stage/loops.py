@@ -232,7 +232,7 @@ _FOREIGN: dict = {}
 """Kernels compiled for designs from outside of the package, by kernel and type of parameters."""
 
 
-def _compiled(kernel, parameters):
+def compiled_for(kernel, parameters):
     """The kernel for a design's type of parameters.
 
     One that comes from outside of the package gets a copy that is not cached on disk: the cache's
@@ -251,7 +251,7 @@ def populate(space, design, keys, cgroups, seed):
     keys, cgroups : int64[n], overwritten with the keys and the cgroups' addresses. Each cgroup
     installs its data in a random order of its own. Returns how many installs failed.
     """
-    kernel = _compiled(_populate, type(design))
+    kernel = compiled_for(_populate, type(design))
     return kernel(space, design, keys, cgroups, seed)
 
 
@@ -264,7 +264,7 @@ def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
     the data's addresses, which is the same in every reading.
     """
     ahead = _ahead(cgroups, keys)
-    return _compiled(_run_lookups, type(design))(
+    return compiled_for(_run_lookups, type(design))(
         space, design, cgroups, keys, _unsigned(order), mode, use, harness, ahead, 0
     )
 
@@ -286,6 +286,6 @@ def run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
     overwritten with the ticks of all lookups by cause. Only in the timed reading. Returns the sum
     of the data's addresses.
     """
-    return _compiled(_run_stream, type(design))(
+    return compiled_for(_run_stream, type(design))(
         space, design, cgroups, keys, stream, scene, costs, causes
     )

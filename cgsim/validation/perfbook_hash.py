@@ -20,7 +20,7 @@ from cgsim.compile.jit import njit
 from cgsim.core.block_fields import TICKS
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed, branch, compute, join, load, now, touch_lines, work
-from cgsim.percpu.many_cpus import _CPU_BITS, _CPU_MASK, _sift
+from cgsim.percpu.many_cpus import CPU_BITS, CPU_MASK, sift
 
 NAME_BYTES, BUCKET_BYTES, ELEMENT_BYTES = 32, 16, 64
 PREFETCHED_STRIDE = 2048
@@ -169,10 +169,10 @@ def run_zoo(space, zoo, blocks, heads, chain, hashes, members, strides, keys, ro
     begin = 0
     found = 0
     for turn in range(rounds * cpus):
-        cpu = keys[0] & _CPU_MASK
+        cpu = keys[0] & CPU_MASK
         core = get(zoo.core_of, cpu)
         if turn == warm * cpus:
-            begin = keys[0] >> _CPU_BITS
+            begin = keys[0] >> CPU_BITS
         own = Timed(space.mem, space.heap, blocks[cpu])
         if played[cpu] % SEGMENT == 0:
             segment = played[cpu] // SEGMENT
@@ -192,9 +192,9 @@ def run_zoo(space, zoo, blocks, heads, chain, hashes, members, strides, keys, ro
             ready[cpu] = _wrap_around(own, zoo, core)
         at[cpu] = following % zoo.size
         _prefetch(own, zoo, members, at[cpu], stride)
-        keys[0] = now(own) << _CPU_BITS | cpu
-        _sift(keys, cpus)
-    return (keys[0] >> _CPU_BITS) - begin, found
+        keys[0] = now(own) << CPU_BITS | cpu
+        sift(keys, cpus)
+    return (keys[0] >> CPU_BITS) - begin, found
 
 
 @njit

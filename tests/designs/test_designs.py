@@ -553,6 +553,6 @@ def test_a_foreign_design_leaves_no_trace_in_the_package_cache() -> None:
     from cgsim.stage import loops
 
     kernel = loops._populate
-    assert loops._compiled(kernel, Toy) is not kernel
-    assert loops._compiled(kernel, Toy) is loops._compiled(kernel, Toy)
-    assert loops._compiled(kernel, get_design("list").parameters) is kernel
+    assert loops.compiled_for(kernel, Toy) is not kernel
+    assert loops.compiled_for(kernel, Toy) is loops._compiled(kernel, Toy)
+    assert loops.compiled_for(kernel, get_design("list").parameters) is kernel

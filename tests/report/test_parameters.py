@@ -17,7 +17,6 @@ from cgsim.errors import UserError
 from cgsim.report.notebooks import write_ipynb
 from cgsim.report.parameters import (
     Choice,
-    Flag,
     Integer,
     ListOf,
     Number,
@@ -33,14 +32,12 @@ SPEC = {
     "seed": Integer(0, 10),
     "share": Number(0.0, 1.0),
     "keys": ListOf(Integer(1, 64), longest=3),
-    "cold": Flag(),
 }
 GOOD: dict[str, Any] = {
     "preset": "quick",
     "seed": 1,
     "share": 0.5,
     "keys": [1, 2],
-    "cold": False,
 }
 
 
@@ -72,8 +69,6 @@ def test_good_values_pass() -> None:
         ("keys", [1, 65]),
         ("keys", 1),
         ("keys", "12"),
-        ("cold", 0),
-        ("cold", "no"),
     ],
 )
 def test_bad_values_are_refused(name: str, value: object) -> None:
