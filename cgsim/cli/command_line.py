@@ -39,6 +39,7 @@ VERBS = (
     "attribute",
     "upkeep",
     "misuse",
+    "warm",
     "report",
     "mail",
     "notebooks",

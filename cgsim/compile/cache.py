@@ -32,7 +32,8 @@ _DIRECTORY = re.compile(r"cgsim-[0-9a-f]{16}")
 _MARKER = "written-by-cgsim"
 _SUFFIX = ".nbc"
 _SAID = "CGSIM_CACHE_WARNING_SHOWN"
-"""An environment variable, so that the processes started by this one do not say it again."""
+COMPILING_SAID = "CGSIM_COMPILING_SHOWN"
+"""Environment variables, so that the processes started by this one do not say it again."""
 
 
 def compiled_sources() -> list[Path]:
@@ -113,6 +114,16 @@ class CodeStore:
         head = len(_MAGIC) + _HASH_BYTES
         payload = content[head:]
         return payload if content[:head] == _MAGIC + _digest(name, payload) else None
+
+    def miss(self) -> None:
+        """Something is to be compiled: say so, the first time, to whoever sits at a terminal.
+
+        The times were measured on two cores (benchmarks/RESULTS.md, first calls).
+        """
+        if COMPILING_SAID not in os.environ and sys.stderr.isatty():
+            how_long = "about 15 s" if self.is_new else "some seconds"
+            print(f"cgsim: compiling once, {how_long}", file=sys.stderr, flush=True)
+        os.environ[COMPILING_SAID] = "1"
 
     def write(self, name: str, payload: bytes) -> None:
         """Keep bytes under a name if that is possible: no process ever sees half of them."""

@@ -137,6 +137,7 @@ class _StoredFunction:
         """The compiled function for a signature, None if it is not in the store."""
         content = self._store.read(self._file(signature))
         if content is None:
+            self._store.miss()
             return None
         rtsys.initialize(target_context)
         try:

@@ -328,9 +328,9 @@ def _write_index(
 
 def _warm(workers: int) -> None:
     """Compile what the notebooks will call, once, so that parallel kernels find it cached."""
-    from cgsim.report.warm import warm
+    from cgsim.report.warm import for_notebooks, warm
 
-    warm(workers)
+    warm(for_notebooks(), workers, progress_for(unit="pieces"))
 
 
 def _write_mail(aside: Path, preset: str) -> str:

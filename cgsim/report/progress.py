@@ -30,8 +30,9 @@ class Progress(Protocol):
 class Bar:
     """A progress bar of steps; for a terminal."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, unit: str) -> None:
         self._stream = stream
+        self._unit = unit
         self._bar = None
 
     def start(self, steps: int) -> None:
@@ -40,10 +41,9 @@ class Bar:
 
         self._bar = tqdm(
             total=steps,
-            unit="cell",
             file=self._stream,
             leave=False,
-            bar_format="  {bar:30} {n_fmt}/{total_fmt} cells  {elapsed}  {postfix}",
+            bar_format="  {bar:30} {n_fmt}/{total_fmt} " + self._unit + "  {elapsed}  {postfix}",
         )
 
     def step(self, name: str) -> None:
@@ -87,10 +87,10 @@ class Lines:
         """Nothing to remove."""
 
 
-def progress_for(stream: TextIO | None = None) -> Progress:
+def progress_for(stream: TextIO | None = None, unit: str = "cells") -> Progress:
     """A bar if `stream` (default: standard error) is a terminal, else plain lines."""
     stream = stream or sys.stderr
-    return Bar(stream) if stream.isatty() else Lines(stream)
+    return Bar(stream, unit) if stream.isatty() else Lines(stream)
 
 
 class StageClock:
