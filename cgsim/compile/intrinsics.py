@@ -41,6 +41,8 @@ def _poke(bits):
         ctype = _CTYPES[bits]
 
         def poke_python(address, value):
+            if bits == 64 and not -(1 << 63) <= value < 1 << 63:
+                raise OverflowError(f"{value} is no int64")  # compiled code may not rely on it
             ctype.from_address(int(address)).value = int(value)
 
         return poke_python

@@ -11,7 +11,7 @@ prediction", JILP 8 (2006). Real predictors are larger; the history lengths here
 import numpy as np
 
 from cgsim.compile.block_access import fixed, get, put
-from cgsim.compile.intrinsics import peek_u16, poke_u16, unlikely, wrapping_product
+from cgsim.compile.intrinsics import peek_u16, poke_u16, unlikely, wrapping_product, wrapping_sum
 from cgsim.compile.jit import inlined, internal
 from cgsim.core.block_fields import C_HISTORY, C_PREDICTOR
 
@@ -84,7 +84,7 @@ def predict_and_train(cpu, site, taken):
         return True
     history = get(cpu, C_HISTORY)
     outcome = 1 if taken else 0
-    put(cpu, C_HISTORY, history << 1 | outcome)
+    put(cpu, C_HISTORY, wrapping_sum(history, history) | outcome)  # one bit is shifted out
     where = tables + _where(site, 0, 0)[0]
     entry = peek_u16(where)
     # strongly so, and no tagged table has an entry for it
