@@ -23,7 +23,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-_KEPT_DIRECTORIES = 4
+_KEPT_DIRECTORIES = 16  # of some 10 MB each
 _ENGINE = ("compile", "core", "designs", "percpu", "scenarios", "workloads")
 _SETTINGS = ("NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")
 _MAGIC = b"cgsim compiled 1\n"
@@ -166,8 +166,9 @@ class CodeStore:
 
     def _make_directory(self) -> None:
         assert self.directory is not None
-        if self._trusted:
-            return
+        if self._trusted and self.directory.is_dir():
+            return  # it may be gone: another checkout's process keeps the newest ones only
+        self._trusted = None
         for parent in reversed(self.directory.parents):
             if not parent.exists():
                 with contextlib.suppress(FileExistsError):
