@@ -264,13 +264,19 @@ def _back_to_back(
     reads: int,
     caller: Caller,
 ) -> float:
-    """Cycles of a call, after so many that only warm that all is touched a few times."""
+    """Cycles of a call.
+
+    The measured runs went through one sequence again and again, the first time unmeasured. So what
+    warms ends where the measured part of a repetition begins, and goes back until each pair was
+    called some times, the whole sequence at most.
+    """
     system, space = _machine(machine, prepared)
     pairs = prepared.owners.size * prepared.keys.size
-    warm = min(order.shape[0] - _MEASURED, max(_MEASURED, 20 * pairs))
-    run_calls(space, *call, order[:warm], 0, mode, reads, caller)
+    warm = min(order.shape[0], max(_MEASURED, 20 * pairs))
+    first = order.shape[0] - warm
+    run_calls(space, *call, order[first:], first, mode, reads, caller)
     begin = int(system.causes().sum())
-    run_calls(space, *call, order[warm : warm + _MEASURED], warm, mode, reads, caller)
+    run_calls(space, *call, order[:_MEASURED], 0, mode, reads, caller)
     return (int(system.causes().sum()) - begin) / TICKS / _MEASURED
 
 
