@@ -25,15 +25,17 @@ kernel: str = "7.3.4"  # whose struct offsets and code: 7.3.4 or 6.12.117
 seed: int = 1  # of the first replicate; the others take the following ones
 replicates: int = 0  # 0: as the preset says
 lookups: int = 0  # measured per point and replicate; 0: as the preset says
-n_keys: int = 8  # keys of each cgroup, where they do not vary
-n_cgroups: int = 1000  # cgroups, where they do not vary
+user: str = "packet-hook"  # who looks up: packet-hook, driver, counter or bpf-map
+n_keys: int = 0  # keys of each cgroup; 0: 8 where they do not vary, in workloads their own
+n_cgroups: int = 0  # cgroups; 0: 1000 where they do not vary, in workloads their own
 keys: list = []  # numbers of keys to sweep; none: as the preset says
 cgroups: list = []  # numbers of cgroups to sweep; none: as the preset says
 footprints_kib: list = []  # memory walked through (KiB) to sweep; none: as the preset says
 designs: list = []  # which designs; none: those of the thread
 
 # %%
-from cgsim.experiments.sweeps import DESIGNS, SIZES, design_names, setting_of
+from cgsim.experiments.places_of_use import USERS
+from cgsim.experiments.sweeps import DESIGNS, N_CGROUPS, N_KEYS, SIZES, design_names, setting_of
 from cgsim.kernel import kernel_versions
 from cgsim.machines import list_machines
 from cgsim.report.manifest import usable_cores
@@ -47,8 +49,9 @@ spec = {
     "seed": Integer(0, 2**32 - 1),
     "replicates": Integer(0, 100),
     "lookups": Integer(0, 1_000_000),
-    "n_keys": Integer(1, 16_000),
-    "n_cgroups": Integer(1, 100_000),
+    "user": Choice(*USERS),
+    "n_keys": Integer(0, 16_000),
+    "n_cgroups": Integer(0, 100_000),
     "keys": ListOf(Integer(1, 16_000), shortest=0),
     "cgroups": ListOf(Integer(1, 200_000), shortest=0),
     "footprints_kib": ListOf(Integer(0, 1 << 18), shortest=0),
@@ -67,13 +70,20 @@ setting = setting_of(
     seed=seed,
     designs=tuple(designs) or DESIGNS,
     threads=usable_cores(),
+    user=user,
     **given,
 )
+own_sizes = {name: value for name in ("n_keys", "n_cgroups") if (value := globals()[name])}
+n_keys, n_cgroups = n_keys or N_KEYS, n_cgroups or N_CGROUPS
 if not setting.able(n_keys):
-    raise ParameterError(f"parameter n_keys = {n_keys}: none of the designs holds so many")
+    raise ParameterError(f"parameter n_keys = {n_keys}: none of the designs can hold so many")
 
 # %% [markdown]
 # ## Against the number of keys
+#
+# Each lookup is made by the caller of one place of use (`user`), which all designs pay for: a
+# packet hook's is the dispatcher that comes from the packet to the cgroup and calls the program, a
+# driver's fetches a cgroup and a key. A design that cannot be used there is not shown.
 #
 # A cgroup has a datum for every key. Left: each lookup waits for the one before. Right: they
 # overlap. Lines end where a design can hold no more keys; bands are 95 % intervals over seeds.
@@ -133,17 +143,23 @@ answer(
 # %% [markdown]
 # ## In a workload
 #
-# **network**: packets of many flows, in batches; from the packet through its socket to the
-# cgroup, the lookup, a counter update. **gpu**: submissions of processes, with long pauses and
-# driver work between them. Bars are means with their intervals, a tick marks the 99th percentile.
-# Every default of a workload has a source or is marked as an assumption (`data/workloads.yml`).
+# **network**, a packet hook's: packets of many flows, in batches; from the packet through its
+# socket and the dispatcher into the program, the lookup, an update. **gpu**, a driver's:
+# submissions of processes, with long pauses and driver work between them; from the running task to
+# its cgroup, the lookup, a read. The two are different users with different designs: compare
+# within one only. Bars are means with their intervals, a tick marks the 99th percentile. Every
+# default of a workload has a source or is marked as an assumption (`data/workloads.yml`).
 
 # %%
 from cgsim.experiments.sweeps import in_workloads
 from cgsim.report.plot import cpi_stacks, stacks_alt, workload_alt, workload_bars
 
-workloads = in_workloads(setting, n_keys=n_keys)
-places = {"network": "network", "gpu": "gpu"}
+workloads = in_workloads(setting, **own_sizes)
+places = {
+    name: f"{name}: {rows['user'].iloc[0]}, {rows['n_keys'].iloc[0]:g} keys, "
+    f"{rows['n_cgroups'].iloc[0]:g} cgroups"
+    for name, rows in workloads.groupby("workload", sort=False)
+}
 show(workload_bars(workloads, places), workload_alt(workloads, places))
 
 # %%
@@ -171,14 +187,15 @@ answer(stack_sentence(network, "Network"), stack_sentence(gpu, "GPU"))
 # ## At what memory
 
 # %%
+alone = by_keys[(by_keys["mode"] == "throughput") & (by_keys["n_keys"] == n_keys)]
 from cgsim.report.plot import memory_alt, memory_bars
 
-show(memory_bars(network, n_keys), memory_alt(network, n_keys))
+show(memory_bars(alone, n_keys), memory_alt(alone, n_keys))
 
 # %%
 from cgsim.report.sentences import field_sentence, memory_sentence, per_cgroup_bytes
 
-answer(memory_sentence(per_cgroup_bytes(network, n_keys), n_keys), field_sentence(network))
+answer(memory_sentence(per_cgroup_bytes(alone, n_keys), n_keys), field_sentence(alone))
 
 # %% [markdown]
 # ## All side by side
@@ -191,13 +208,10 @@ from cgsim.report.tables import cost_rows, html_table
 
 at_point = by_keys[(by_keys["mode"] == "dependent") & (by_keys["n_keys"] == n_keys)]
 isolated = by_footprint[by_footprint["footprint_bytes"] == FOOTPRINT_BYTES]
-columns = {
-    "dependent": at_point,
-    f"isolated, {FOOTPRINT_BYTES >> 10} KiB": isolated,
-    "network": network,
-    "gpu": gpu,
-}
-html_table(("design", *columns, "bytes"), cost_rows(columns, network, n_keys))
+columns = {"dependent": at_point, f"isolated, {FOOTPRINT_BYTES >> 10} KiB": isolated}
+columns |= {name: rows for name, rows in workloads.groupby("workload", sort=False)
+            if rows["user"].iloc[0] == user}  # fmt: skip
+html_table(("design", *columns, "bytes"), cost_rows(columns, alone, n_keys))
 
 # %% [markdown]
 # ## Try it
@@ -219,23 +233,16 @@ explorer(
 # ## Does it hang on the machine?
 
 # %%
+from IPython.display import display
+
 from cgsim.report.sentences import agreement_sentence
 
-second = in_workloads(setting.on(second_machine), n_keys=n_keys)
-html_table(
-    ("design", f"network, {machine}", f"network, {second_machine}", f"gpu, {machine}",
-     f"gpu, {second_machine}", "bytes"),
-    cost_rows(
-        {
-            "1": network,
-            "2": second[second["workload"] == "network"],
-            "3": gpu,
-            "4": second[second["workload"] == "gpu"],
-        },
-        network,
-        n_keys,
-    ),
-)  # fmt: skip
+second = in_workloads(setting.on(second_machine), **own_sizes)
+for name, title in places.items():
+    both = [frame[frame["workload"] == name] for frame in (workloads, second)]
+    names = (f"{title}, {machine}", second_machine)
+    rows = cost_rows(dict(zip(names, both, strict=True)), both[0], int(both[0]["n_keys"].iloc[0]))
+    display(html_table(("design", *names, "bytes"), rows))
 
 # %%
 answer(

@@ -62,6 +62,7 @@ setting = setting_of(
     lookups=lookups,
     designs=tuple(designs) or tuple(design_names()),
     threads=usable_cores(),
+    user=None,
     **given,
 )
 shown = setting.able(n_keys)
@@ -77,7 +78,8 @@ if not shown:
 #   access with its number, hatched the datum; arrows lead from a loaded address to its use;
 # - its accesses in program order beside those recorded of the kernel's machine code, where the
 #   kernel has such code;
-# - its cost (black) among the others (grey), of lookups that wait for each other (*dependent*), or
+# - its cost (black) among others of the same caller (grey), a driver's or else a packet hook's
+#   (`cgsim.stage.callers`), of lookups that wait for each other (*dependent*), or
 #   overlap (*throughput*) where the address does not come from the cgroup;
 # - what its users pay: *ns* with little in between, *cold* after other code has walked through
 #   1 MiB; locked instructions and whose words they lock; bytes allocated, copied, freed at once,

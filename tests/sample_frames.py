@@ -31,6 +31,7 @@ def row(design: str, ns: float, **point: object) -> dict[str, object]:
         "design": design,
         "machine": "zen5-vm",
         "workload": "lookups alone",
+        "user": "packet-hook",
         "n_cgroups": 1000,
         "n_keys": 8,
         "mode": "isolated",

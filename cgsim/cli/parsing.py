@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cgsim.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-OWN_OPTIONS = {"design", "machine", "workload"}
+OWN_OPTIONS = {"design", "machine", "workload", "user"}
 """Parameters that are options by themselves, where a verb has them."""
 
 
@@ -93,3 +94,24 @@ def checked_parameters(
 def given_options(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Those of the named options that were given, as keyword arguments."""
     return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def chosen_designs(names: Sequence[str], user: str | None, n_keys: int) -> list[str]:
+    """The designs named; for "all" those that can be used, the others named on standard error.
+
+    user : who looks up; None: anybody. One that is named although the user cannot have it is kept,
+    with a note.
+    """
+    from cgsim.experiments.places_of_use import USERS, able
+
+    wanted = None if "all" in names else names
+    chosen, left = able(user or next(iter(USERS)), n_keys, wanted)
+    if user is None:
+        for name in USERS:
+            found, reasons = able(name, n_keys, wanted)
+            chosen += [design for design in found if design not in chosen]
+            left = {design: why for design, why in left.items() if design in reasons}
+    for design, why in left.items():
+        what = "left out" if wanted is None else "cannot be used there, simulated all the same"
+        print(f"cgsim: {design} {what}: {why}", file=sys.stderr)
+    return chosen if wanted is None else list(dict.fromkeys(names))

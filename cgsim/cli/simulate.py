@@ -6,12 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cgsim
-from cgsim.cli.parsing import add_json, add_parameters, add_verb, checked_parameters
+from cgsim.cli.parsing import (
+    add_json,
+    add_parameters,
+    add_verb,
+    checked_parameters,
+    chosen_designs,
+    given_options,
+)
 from cgsim.cli.printing import print_json, records
 from cgsim.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
+
+_KEYS_ALONE = 8
+"""Keys of each cgroup in `cgsim.lookup_cost`, if none are given."""
 
 
 def add(verbs: Any) -> None:
@@ -27,14 +37,19 @@ examples:
   cgsim simulate --design list --design hash --machine zen5-vm --workload gpu
   cgsim simulate --design idr --design direct --workload alone -p 'modes=[dependent]'
   cgsim simulate --design idr -p n_keys=8 -p seed=7 --json
+  cgsim simulate --design all --user packet-hook -p n_keys=30
   cgsim simulate --design table --out table.csv
 
+A design given as all stands for those that the user can have; the others are named with the reason.
 Workloads: network, gpu, or alone, that is lookups of random cgroups and keys one after another.
 The table shows means over replicates with a 95 % interval; --out and --json have each replicate.
 """,
     )
     verb.add_argument(
-        "--design", action="append", required=True, metavar="NAME", help="repeat to compare"
+        "--design", action="append", required=True, metavar="NAME", help="repeat to compare, or all"
+    )
+    verb.add_argument(
+        "--user", metavar="NAME", help="driver, packet-hook, counter or bpf-map (the workload's)"
     )
     verb.add_argument(
         "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
@@ -55,12 +70,13 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--out {options.out}: allowed: a name that ends in .csv or .parquet")
     alone = options.workload == "alone"
     given = checked_parameters(options, cgsim.lookup_cost if alone else None)
+    designs = chosen_designs(options.design, *_place(options, given, alone))
+    given |= given_options(options, "user")
     if alone:
-        frames = [cgsim.lookup_cost(name, options.machine, **given) for name in options.design]
+        frames = [cgsim.lookup_cost(name, options.machine, **given) for name in designs]
     else:
         frames = [
-            cgsim.simulate(name, options.machine, options.workload, **given)
-            for name in options.design
+            cgsim.simulate(name, options.machine, options.workload, **given) for name in designs
         ]
     frame = pd.concat(frames, ignore_index=True)
     points = cgsim.summarise(frame)
@@ -75,11 +91,25 @@ def run(options: argparse.Namespace) -> None:
         _print_points(points)
 
 
+def _place(
+    options: argparse.Namespace, given: dict[str, Any], alone: bool
+) -> tuple[str | None, int]:
+    """Who looks up, and how many keys each cgroup has."""
+    if alone:
+        return options.user, given.get("n_keys", _KEYS_ALONE)
+    from cgsim.experiments.lookups import user_for
+    from cgsim.workloads import load_workload
+
+    workload = load_workload(options.workload)
+    return user_for(workload, options.user), given.get("n_keys", workload.n_keys)
+
+
 def _print_points(points: Any) -> None:
     """Print the cost of each point and where its cycles went."""
     first = points.iloc[0]
     print(
-        f"simulated: {first['machine']}, kernel {first['kernel']}, {first['workload']}, "
+        f"simulated: {first['machine']}, kernel {first['kernel']}, {first['workload']} "
+        f"({', '.join(dict.fromkeys(points['user']))}), "
         f"{first['n_cgroups']} cgroups, {first['n_keys']} keys each, "
         f"{first['replicates']} replicates"
     )

@@ -196,6 +196,10 @@ class Heap:
         """Write an int64 into the simulated memory, for set-up."""
         self._memory[address >> 3] = value
 
+    def words(self, address, count):
+        """int64[count], a view of the simulated memory from an address on, for set-up."""
+        return self._memory[address >> 3 : (address >> 3) + count]
+
     def read(self, address):
         """The int64 at a simulated address."""
         return int(self._memory[address >> 3])

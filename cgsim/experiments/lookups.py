@@ -3,12 +3,13 @@
 Two experiments, both on the timed reading:
 
 `lookup_cost`
-    lookups alone, from the cgroup's address to the datum's, as a micro-benchmark makes them: back
-    to back and independent ("throughput"), each waiting for the one before ("dependent"), or each
-    alone after other code has walked through a footprint of memory ("isolated").
+    lookups as a micro-benchmark makes them, by the caller of a place of use
+    (`cgsim.stage.callers`): back to back and independent ("throughput"), each waiting for the one
+    before ("dependent"), or each alone after other code has walked through a footprint of memory
+    ("isolated"). `ns` is a turn of the caller, `bare_ns` the lookup without one.
 `simulate`
-    a workload: from the packet or the running task to the cgroup, the lookup, one update of the
-    datum, with the workload's other code in between.
+    a workload: from the packet or the running task to the cgroup, the lookup, a use of the datum,
+    with the workload's other code in between.
 
 A row is one replicate. Times are of the machine's clock; `cgsim.summarise` makes means and
 confidence intervals of replicates.
@@ -26,17 +27,37 @@ from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import Design, get_design
-from cgsim.errors import UserError, unknown_name
+from cgsim.errors import UserError, out_of_range, unknown_name
+from cgsim.experiments.places_of_use import (
+    IN_KERNEL,
+    USERS,
+    User,
+    calls,
+    fit,
+    for_user,
+    get_user,
+    own_programs,
+    user_of,
+)
 from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import check_common, check_switches
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
+from cgsim.stage.callers import (
+    BEHIND_DISPATCH,
+    IGNORE_DATUM,
+    IN_HAND,
+    NO_CALLER,
+    NO_LOOKUP,
+    OF_TASK,
+    visit,
+)
 from cgsim.stage.loops import (
     DEPENDENT,
-    IGNORE_DATUM,
     STREAM_COLUMNS,
     THROUGHPUT,
     Harness,
+    Scene,
     run_lookups,
     run_stream,
 )
@@ -53,14 +74,19 @@ MODES = ("throughput", "dependent", "isolated")
 _MODE_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
 _QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p999_ns": 0.999}
 _MAX_WARM_PAIRS = 1 << 21
+_MAX_VISITS = 1 << 18
 _WARM_ISOLATED = 4
+_LEAST_STREAM, _MAX_STREAM = 1024, 1 << 20
 _NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
+_LOOP = Harness(instructions=4, ticks=0, chain=0)
+"""A caller's loop: count, compare, step, and the branch back."""
 
 
 def lookup_cost(
     design: str | Design,
     machine: str | Machine,
     *,
+    user: str | None = None,
     n_cgroups: int = 1000,
     n_keys: int = 8,
     modes: Sequence[str] = ("throughput", "dependent"),
@@ -73,12 +99,14 @@ def lookup_cost(
     prefetch_next_line: bool = False,
     threads: int = 1,
 ) -> pd.DataFrame:
-    """Cost of a design's lookup alone, on uniformly random cgroups and keys.
+    """Cost of a design's lookups by one caller, of uniformly random cgroups and keys.
 
     Parameters
     ----------
     design : name, or a `Design`
     machine : name, path of a profile, or a `Machine`
+    user : who calls, "driver", "packet-hook", "counter" or "bpf-map"; None: the first of them that
+        can use the design
     modes : of "throughput", "dependent", "isolated"
     footprint_bytes : memory other code walks through before each isolated lookup
     lookups : measured per replicate, after as many that only warm
@@ -88,7 +116,8 @@ def lookup_cost(
 
     Returns
     -------
-    DataFrame with one row per mode and replicate, columns as `simulate`; quantiles only for
+    DataFrame with one row per mode and replicate, columns as `simulate`, and `bare_ns`: the lookup
+    alone, without caller and without a use of the datum, which no user can have. Quantiles only for
     "isolated", where each lookup's own time is known.
 
     Raises UserError for a bad argument.
@@ -103,32 +132,39 @@ def lookup_cost(
     )  # fmt: skip
     check_switches("lookup_cost", aged=aged, prefetch_next_line=prefetch_next_line)
 
+    who = get_user(user) if user is not None else _first_user(chosen)
+    chosen, use = for_user(chosen, who.name)
+    place = IN_HAND if who.family == IN_KERNEL else BEHIND_DISPATCH
+    prefetch = prefetch_next_line
+
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
         facts = facts_of(chosen, model, kernel, n_cgroups, n_keys, replicate, own_seed, lookups)
-        facts["workload"] = "lookups alone"
-        stage = Stage(_kernel(kernel), "cgroup", 64, footprint_bytes)
+        facts |= {"workload": "lookups alone", "user": who.name}
+        stage = Stage(
+            _kernel(kernel), place, use, calls(chosen), 64, footprint_bytes,
+            stream_entries=min(max(lookups, _LEAST_STREAM), _MAX_STREAM),
+            own_programs=own_programs(chosen),
+        )  # fmt: skip
         population = _populate(chosen, model, kernel, n_cgroups, n_keys, own_seed, aged, stage)
+        everyone = np.arange(n_cgroups)
+        sockets = stage.furnish(population, everyone, own_seed)
+        actors = population.cgroups if place == IN_HAND else sockets
         warm_machine = None
         rows = []
         for mode in modes:
             if mode == "isolated":
-                rows.append(
-                    _isolated(
-                        population,
-                        model,
-                        stage,
-                        facts,
-                        lookups,
-                        footprint_bytes,
-                        prefetch_next_line,
-                    )
+                row = _isolated(
+                    population, model, stage, actors, facts, lookups, footprint_bytes, prefetch
                 )
             else:
                 warm_machine = warm_machine or _timed(
-                    population, model, own_seed, prefetch=prefetch_next_line
+                    population, model, own_seed, prefetch, stage, actors
                 )
-                rows.append(_back_to_back(population, model, *warm_machine, facts, lookups, mode))
+                row = _back_to_back(
+                    population, model, stage, actors, *warm_machine, facts, lookups, mode
+                )
+            rows.append(row)
         return rows
 
     return run_replicates(one, replicates, threads)
@@ -139,6 +175,7 @@ def simulate(
     machine: str | Machine,
     workload: str | NetworkWorkload | GpuWorkload,
     *,
+    user: str | None = None,
     lookups: int = 4000,
     replicates: int = 3,
     seed: int = 1,
@@ -146,6 +183,7 @@ def simulate(
     aged: bool = True,
     prefetch_next_line: bool = False,
     threads: int = 1,
+    without_lookup: bool = False,
     **parameters: Any,
 ) -> pd.DataFrame:
     """Cost of a design's lookups in a workload.
@@ -155,10 +193,13 @@ def simulate(
     design : name, or a `Design`
     machine : name, path of a profile, or a `Machine`
     workload : name, or a workload
+    user : who looks up, of `cgsim.experiments.places_of_use`; None: the first whose workloads reach
+        the cgroup as this one does
     lookups : measured per replicate, after as many that only warm
     replicates : with seeds seed, seed + 1, ...
     prefetch_next_line : a miss beyond L2 also brings the next line of its page
     threads : host threads over replicates; the result does not depend on it
+    without_lookup : leave out lookup and datum: what the place of use costs anyway
     parameters : values that replace the workload's own, by field name (`n_cgroups`, `n_keys`, ...)
 
     Returns
@@ -167,6 +208,7 @@ def simulate(
 
     ==================================  =======================================================
     design, machine, kernel, workload   what was simulated
+    user                                who looks up
     n_cgroups, n_keys                   size of the population
     mode, footprint_bytes               how lookups follow each other
     replicate, seed, lookups            the replicate
@@ -183,23 +225,40 @@ def simulate(
     scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
     chosen, model = resolve(design, machine)
     check_common("simulate", lookups=lookups, replicates=replicates, seed=seed, threads=threads)
-    check_switches("simulate", aged=aged, prefetch_next_line=prefetch_next_line)
+    check_switches(
+        "simulate", aged=aged, prefetch_next_line=prefetch_next_line, without_lookup=without_lookup
+    )
     if parameters and not isinstance(workload, str):
         raise UserError("workload parameters go with the name of a workload, not with a workload")
+    who = user_for(scenario, user)
 
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
         facts = facts_of(
             chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, replicate, own_seed, lookups
         )
-        facts |= {"workload": scenario.name, "mode": "workload"}
-        return [
-            play_workload(
-                chosen, model, scenario, kernel, facts, aged=aged, prefetch=prefetch_next_line
-            )[0]
-        ]
+        facts |= {"workload": scenario.name, "mode": "workload", "user": who}
+        row, _, _ = play_workload(
+            chosen, model, scenario, kernel, facts,
+            aged=aged, prefetch=prefetch_next_line, without_lookup=without_lookup,
+        )  # fmt: skip
+        return [row]
 
     return run_replicates(one, replicates, threads)
+
+
+def user_for(scenario: NetworkWorkload | GpuWorkload, user: str | None) -> str:
+    """The name of the user who makes a workload's lookups; raises UserError if it cannot."""
+    if user is None:
+        return user_of(scenario.reach).name
+    if get_user(user).reach != scenario.reach:
+        able = [name for name, other in USERS.items() if other.reach == scenario.reach]
+        raise out_of_range(f"workload {scenario.name}", "user", user, ", ".join(able))
+    return user
+
+
+def _first_user(design: Design) -> User:
+    return next(user for name, user in USERS.items() if fit(design, name).usable)
 
 
 def resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
@@ -230,6 +289,7 @@ def facts_of(
         "machine": machine.name,
         "kernel": kernel,
         "workload": "",
+        "user": "",
         "n_cgroups": n_cgroups,
         "n_keys": n_keys,
         "mode": "",
@@ -263,12 +323,20 @@ def _populate(
 
 
 def _timed(
-    population: Population, machine: Machine, seed: int, *, prefetch: bool, places: bool = False
+    population: Population,
+    machine: Machine,
+    seed: int,
+    prefetch: bool,
+    stage: Stage,
+    actors: np.ndarray | None = None,
+    places: bool = False,
 ) -> tuple[System, Timed]:
-    """A fresh machine that has looked up every datum once, in random order.
+    """A fresh machine that has looked up and used every datum once, in random order.
 
-    So no datum's first touch is counted; what the caches still hold is their own affair. Of a very
-    large population a random part is looked up, larger than any cache.
+    actors : what stands for each cgroup in the stage's stream; None: looked up without a caller.
+
+    So no first touch is counted; what the caches still hold is their own affair. Of a very large
+    population a random part is looked up, larger than any cache.
     """
     n_keys = population.keys.size
     pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
@@ -276,10 +344,15 @@ def _timed(
     spec = system_spec(machine, prefetch_next_line=prefetch)
     system = System(spec, population.heap, places=places)
     space = Timed(population.heap.mem, population.heap.block, system.cpu())
-    run_lookups(
-        space, population.parameters, population.cgroups, population.keys, order,
-        THROUGHPUT, IGNORE_DATUM, _NO_HARNESS,
-    )  # fmt: skip
+    what = (population.parameters, population.cgroups, population.keys)
+    caller, step = NO_CALLER._replace(cpu_offset=stage.cpu_offset), len(order)
+    if actors is not None:
+        caller, step = stage.caller(population), stage.stream_entries
+    for first in range(0, len(order), step):
+        part = order[first : first + step]
+        if actors is not None:
+            stage.fill_stream(population, actors, part)
+        run_lookups(space, *what, part, THROUGHPUT, stage.use, _NO_HARNESS, caller)
     return system, space
 
 
@@ -295,22 +368,29 @@ def _random_order(population: Population, lookups: int, seed: int) -> np.ndarray
 def _back_to_back(
     population: Population,
     machine: Machine,
+    stage: Stage,
+    actors: np.ndarray,
     system: System,
     space: Timed,
     facts: dict[str, Any],
     lookups: int,
     mode: str,
 ) -> dict[str, Any]:
-    warm = lookups
-    order = _random_order(population, warm + lookups, facts["seed"])
+    order = _random_order(population, 2 * lookups, facts["seed"])
     number = _MODE_NUMBERS[mode]
-    arguments = (number, IGNORE_DATUM, _NO_HARNESS)
-    parameters, cgroups, keys = population.parameters, population.cgroups, population.keys
-    run_lookups(space, parameters, cgroups, keys, order[:warm], *arguments)
-    before, causes = _counted(system), system.causes()
-    run_lookups(space, parameters, cgroups, keys, order[warm:], *arguments)
-    row = facts | {"mode": mode}
-    row |= _costs(machine, _counted(system) - before, system.causes() - causes, lookups)
+    what = (population.parameters, population.cgroups, population.keys)
+    caller = stage.caller(population)
+    cost = {}
+    for each, use, harness in ((caller, stage.use, _LOOP), (NO_CALLER, IGNORE_DATUM, _NO_HARNESS)):
+        for part in (order[:lookups], order[lookups:]):
+            if each is caller:
+                stage.fill_stream(population, actors, part[:_MAX_STREAM])
+            before, causes = _counted(system), system.causes()
+            run_lookups(space, *what, part, number, use, harness, each)
+        counted = _counted(system) - before
+        cost[each.place] = _costs(machine, counted, system.causes() - causes, lookups)
+    row = facts | {"mode": mode} | cost[caller.place]
+    row["bare_ns"] = cost[NO_CALLER.place]["ns"]
     return row | _memory_columns(population)
 
 
@@ -318,6 +398,7 @@ def _isolated(
     population: Population,
     machine: Machine,
     stage: Stage,
+    actors: np.ndarray,
     facts: dict[str, Any],
     lookups: int,
     footprint_bytes: int,
@@ -328,10 +409,17 @@ def _isolated(
     order = _random_order(population, warm + lookups, facts["seed"])
     rows = np.zeros((warm + lookups, len(STREAM_COLUMNS)), dtype=np.int64)
     rows[:, :2] = order
+    rows[:, 2] = order[:, 0]
     rows[:, 4] = footprint_bytes // 64
     facts = facts | {"mode": "isolated", "footprint_bytes": footprint_bytes}
-    system, space = _timed(population, machine, facts["seed"], prefetch=prefetch)
-    return _play(system, space, population, machine, stage, facts, rows, warm, None)
+    scene = stage.scene(population, actors, rcu_held=True, seed=facts["seed"])
+    bare = scene._replace(caller=NO_CALLER)
+    ns = []
+    for each in (bare, scene):
+        system, space = _timed(population, machine, facts["seed"], prefetch, stage, actors)
+        row = _play(system, space, population, machine, each, facts, rows, warm)
+        ns.append(row["ns"])
+    return row | {"bare_ns": ns[0]}
 
 
 def play_workload(
@@ -344,13 +432,19 @@ def play_workload(
     aged: bool,
     prefetch: bool,
     places: bool = False,
+    without_lookup: bool = False,
 ) -> tuple[dict[str, Any], System, np.ndarray | None]:
     """One replicate of a workload: (its row, the machine, the places' counts of its warm part).
 
-    facts : the row's first columns, among them `seed` and `lookups`.
+    facts : the row's first columns, among them `user`, `seed` and `lookups`.
     """
     warm = facts["lookups"]
-    stage = Stage(_kernel(kernel), scenario.reach, scenario.hot_bytes, scenario.ring_bytes)
+    chosen, use = for_user(chosen, facts["user"])
+    place = BEHIND_DISPATCH if scenario.reach == "skb" else OF_TASK
+    stage = Stage(
+        _kernel(kernel), place, use, calls(chosen), scenario.hot_bytes, scenario.ring_bytes,
+        own_programs=own_programs(chosen),
+    )  # fmt: skip
     population = _populate(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, facts["seed"], aged, stage
     )
@@ -366,14 +460,22 @@ def play_workload(
             np.rint(busy_ns * model.ghz * TICKS).astype(np.int64),
         ]
     )
-    system, space = _timed(population, model, facts["seed"], prefetch=prefetch, places=places)
+    actors = stage.furnish(population, stream.actor_cgroup, facts["seed"])
+    scene = stage.scene(population, actors, rcu_held=stream.rcu_held, seed=facts["seed"])
+    if without_lookup:
+        caller = scene.caller._replace(use=NO_LOOKUP, calls=0)
+        scene = scene._replace(caller=caller, read_lock=0)
+    system, space = _timed(population, model, facts["seed"], prefetch, stage, places=places)
+    visit(space, scene.caller, actors, _MAX_VISITS)
     counts: list[np.ndarray] = []
 
     def once_warm() -> None:
         if system.places is not None:
             counts.append(system.places.counts.copy())
 
-    row = _play(system, space, population, model, stage, facts, rows, warm, stream, once_warm)
+    row = _play(system, space, population, model, scene, facts, rows, warm, once_warm)
+    row["rate_per_s"] = stream.rate_per_s
+    del actors  # the scene points into it until here
     return row, system, counts[0] if counts else None
 
 
@@ -382,27 +484,20 @@ def _play(
     space: Timed,
     population: Population,
     machine: Machine,
-    stage: Stage,
+    scene: Scene,
     facts: dict[str, Any],
     rows: np.ndarray,
     warm: int,
-    stream: Any,
     once_warm: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Run a stream's rows on a machine; the first `warm` of them are not measured."""
-    actor_cgroup = np.zeros(1, np.int64) if stream is None else stream.actor_cgroup
-    held = stream is None or stream.rcu_held
-    scene, actors = stage.scene(population, actor_cgroup, rcu_held=held, seed=facts["seed"])
     costs = np.zeros(rows.shape[0], dtype=np.int64)
     causes = np.zeros(len(CAUSES), dtype=np.int64)
-    if stream is None:
-        scene = scene._replace(use=IGNORE_DATUM)
     arguments = (population.parameters, population.cgroups, population.keys)
     run_stream(space, *arguments, rows[:warm], scene, costs[:warm], causes)
     once_warm()
     before = _counted(system)
     run_stream(space, *arguments, rows[warm:], scene, costs[warm:], causes)
-    del actors  # the scene points into it until here
     counted = _counted(system) - before
     measured = costs[warm:]
     counted[0] = measured.sum()

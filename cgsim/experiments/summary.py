@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 POINT = (
-    "design", "machine", "kernel", "workload", "data", "n_cgroups", "n_keys", "mode", "operation",
-    "footprint_bytes",
+    "design", "machine", "kernel", "workload", "user", "data", "n_cgroups", "n_keys", "mode",
+    "operation", "footprint_bytes",
 )  # fmt: skip
 """Columns that name a point; rows that agree in them are its replicates."""
 

@@ -9,7 +9,9 @@ import pandas as pd
 
 from cgsim.designs import get_design, list_designs
 from cgsim.experiments.lookups import lookup_cost, simulate
+from cgsim.experiments.places_of_use import USERS, able, fit, user_of
 from cgsim.experiments.summary import summarise
+from cgsim.workloads import load_workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +36,9 @@ class Setting:
 
     lookups : measured per point and replicate. workload_lookups : the same, per workload: caches
     need some thousand packets to be warm, and a GPU's submissions are long. threads : of the host,
-    over replicates; they change no number.
+    over replicates; they change no number. user : who looks up (`cgsim.experiments.places_of_use`);
+    None: for each design the first who can use it. In a workload that is not this user's, the first
+    who has such workloads.
     """
 
     machine: str
@@ -45,14 +49,18 @@ class Setting:
     workload_lookups: tuple[tuple[str, int], ...] = (("network", 2000), ("gpu", 150))
     threads: int = 1
     designs: tuple[str, ...] = DESIGNS
+    user: str | None = "packet-hook"
 
     def on(self, machine: str) -> Setting:
         """The same setting on another machine."""
         return replace(self, machine=machine)
 
-    def able(self, n_keys: int) -> list[str]:
-        """The designs that can hold `n_keys` keys."""
-        return [name for name in self.designs if get_design(name).max_keys >= n_keys]
+    def able(self, n_keys: int, user: str | None = None) -> list[str]:
+        """The designs with which the user (None: the setting's) can have `n_keys` keys."""
+        who = user or self.user
+        if who is not None:
+            return able(who, n_keys, self.designs)[0]
+        return [n for n in self.designs if any(fit(n, name, n_keys).usable for name in USERS)]
 
 
 @dataclass(frozen=True)
@@ -150,23 +158,32 @@ def over_footprint(
 def in_workloads(
     setting: Setting, workloads: Iterable[str] = ("network", "gpu"), **parameters: Any
 ) -> pd.DataFrame:
-    """Lookups within workloads; `parameters` replace the workloads' own values."""
-    n_keys = parameters.get("n_keys", 1)
-    return _collect(
-        simulate(
-            name,
-            setting.machine,
-            workload,
-            lookups=dict(setting.workload_lookups).get(workload, setting.lookups),
-            replicates=setting.replicates,
-            seed=setting.seed,
-            kernel=setting.kernel,
-            threads=setting.threads,
-            **parameters,
-        )
-        for workload in workloads
-        for name in setting.able(n_keys)
-    )
+    """Lookups within workloads, each with its own numbers but for those in `parameters`."""
+    frames = []
+    for workload in workloads:
+        scenario = load_workload(workload, **parameters)
+        user = user_in(scenario.reach, setting.user)
+        frames += [
+            simulate(
+                name,
+                setting.machine,
+                workload,
+                user=user,
+                lookups=dict(setting.workload_lookups).get(workload, setting.lookups),
+                replicates=setting.replicates,
+                seed=setting.seed,
+                kernel=setting.kernel,
+                threads=setting.threads,
+                **parameters,
+            )
+            for name in setting.able(scenario.n_keys, user)
+        ]
+    return _collect(frames)
+
+
+def user_in(reach: str, wanted: str | None) -> str:
+    """The wanted user if it reaches cgroups in that way, else the first who does."""
+    return wanted if wanted and USERS[wanted].reach == reach else user_of(reach).name
 
 
 def _fewer(setting: Setting, footprint_bytes: int) -> Setting:
@@ -188,6 +205,7 @@ def _alone(
         seed=setting.seed,
         kernel=setting.kernel,
         threads=setting.threads,
+        user=setting.user,
         **sizes,
     )
 

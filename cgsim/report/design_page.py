@@ -115,7 +115,7 @@ def recording_sentence(found: Recording) -> str:
 def design_curves(
     panels: Sequence[tuple[str, pd.DataFrame, str, str]], design: str, modes: Sequence[str]
 ) -> Figure:
-    """One design's cost in each panel, the other designs' in grey behind it.
+    """One design's cost in each panel, in grey behind it that of others with the same caller.
 
     panels : (title, summary frame, column of the abscissa, its label). modes : the first in which
     a design has rows is shown.
@@ -123,8 +123,9 @@ def design_curves(
     with styled():
         figure, many = new_figure(2.3, len(panels), sharey=True)
         for axes, (title, frame, x, label) in zip(many, panels, strict=True):
-            _others(axes, frame[frame["design"] != design], x, modes)
             own = _of_mode(frame[frame["design"] == design], modes)
+            alike = frame["user"].isin(own["user"])
+            _others(axes, frame[alike & (frame["design"] != design)], x, modes)
             _own(axes, own, x)
             ticks = sorted(frame[x].unique())
             axes.set(xscale="log", yscale="log", xlabel=label, title=title)
@@ -182,7 +183,7 @@ def curves_alt(
             f"{title}: {first['ns']:.1f} ns at {first[x]:,} {label}, {last['ns']:.1f} ns at "
             f"{last[x]:,}"
         )
-    return f"Cost of a lookup with {design}, other designs in grey. {'; '.join(parts)}."
+    return f"Cost of a lookup with {design}, others of its caller in grey. {'; '.join(parts)}."
 
 
 def shown_mode(design: str) -> str:

@@ -14,15 +14,14 @@ from cgsim.compile.block_access import element, get
 from cgsim.compile.intrinsics import opaque
 from cgsim.compile.jit import JIT_DISABLED, PART, njit
 from cgsim.core.block_fields import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
-from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
+from cgsim.core.calls import call_and_return
+from cgsim.core.locks import rcu_read_lock, rcu_read_unlock
 from cgsim.core.rng import random_bits, shuffled_range
 from cgsim.core.space import (
     Timed,
-    add_in_place,
     compute,
     fence,
     glance_of,
-    load,
     now,
     pace,
     pause,
@@ -32,10 +31,23 @@ from cgsim.core.space import (
     work,
 )
 from cgsim.designs.base import create, insert, lookup, put, register
+from cgsim.stage.callers import (
+    BARE,
+    BEHIND_DISPATCH,
+    NO_CALLER,
+    NO_LOOKUP,
+    OF_TASK,
+    Caller,
+    arrive,
+    dispatch,
+    fetch,
+    use_datum,
+)
+from cgsim.stage.callers import COUNT_DATUM as COUNT_DATUM
+from cgsim.stage.callers import IGNORE_DATUM as IGNORE_DATUM
+from cgsim.stage.callers import READ_DATUM as READ_DATUM
 
 THROUGHPUT, DEPENDENT, SERIALIZED = range(3)
-IGNORE_DATUM, READ_DATUM, COUNT_DATUM = range(3)
-FROM_CGROUP, FROM_SKB, FROM_CURRENT = range(3)
 STREAM_COLUMNS = ("cgroup", "key", "actor", "hot_lines", "cold_lines", "ticks")
 
 _CAUSES = len(CAUSES)
@@ -60,25 +72,18 @@ class Harness(NamedTuple):
 class Scene(NamedTuple):
     """What surrounds the lookups of a workload; addresses and offsets in bytes.
 
-    hot : lines that other code touches each time. ring : lines it streams through. reach : how the
-    cgroup is found (`FROM_CGROUP`, `FROM_SKB`, `FROM_CURRENT`). actors : raw address of int64[n],
-    the sockets or tasks. read_lock : 1 if the caller must take rcu_read_lock itself.
+    hot : lines that other code touches each time. ring : lines it streams through. actors : raw
+    address of int64[n], the sockets or tasks. read_lock : 1 if the caller must take rcu_read_lock
+    itself.
     """
 
     hot: int
     ring: int
     ring_lines: int
-    reach: int
     actors: int
-    skb: int
-    skb_sk_offset: int
-    sock_cgroup_offset: int
-    task_cgroups_offset: int
-    css_set_cgroup_offset: int
-    task: Task
     read_lock: int
-    use: int
     seed: int
+    caller: Caller
 
 
 @njit
@@ -126,7 +131,7 @@ def _scout_lookups(space, design, cgroups, keys, pairs):
 
 
 @njit
-def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead, no_bits):
+def _run_lookups(space, design, cgroups, keys, order, mode, harness, caller, ahead, no_bits):
     """The kernel of `run_lookups`.
 
     order : uint64[n, 2]. ahead : lookups that the scout is in front; None: there is none. no_bits :
@@ -145,13 +150,21 @@ def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead,
             fence(space)
         pace(space, harness.ticks)
         work(space, harness.instructions, 1)
-        cgroup = cgroups[order[i, 0]] + (last & no_bits)
-        datum, found = lookup(space, design, cgroup, keys[order[i, 1]], token, token)
-        if use != IGNORE_DATUM:
-            if use == READ_DATUM:
-                _, found = load(space, datum, 8, found)
-            else:
-                _, found = add_in_place(space, datum, 8, 1, found)
+        if caller.place == BARE:
+            cgroup = cgroups[order[i, 0]] + (last & no_bits)
+            key = keys[order[i, 1]]
+            ready, key_ready = token, token
+        else:
+            cgroup, key, ready, key_ready = fetch(space, caller, i + (last & no_bits), token)
+            if caller.place == BEHIND_DISPATCH:
+                number = np.int64(order[i, 1])
+                cgroup, ready = dispatch(space, caller, cgroup, ready, number)
+            if caller.calls != 0:
+                call_and_return(space)
+        datum, found = 0, ready
+        if caller.use != NO_LOOKUP:
+            datum, found = lookup(space, design, cgroup, key, ready, key_ready)
+            found = use_datum(space, caller, datum, found)
         if datum != 0:
             put(space, design, datum, found)
         total += datum
@@ -159,22 +172,6 @@ def _run_lookups(space, design, cgroups, keys, order, mode, use, harness, ahead,
             token = compute(space, found, harness.chain, 0, 0)
             last = opaque(datum)
     return total
-
-
-@njit
-def _reach(space, scene, actor):
-    """From the packet or the running task to its cgroup, as the kernel does; returns the token."""
-    if scene.reach == FROM_SKB:
-        poke(space, scene.skb + scene.skb_sk_offset, 8, actor)
-        sock, token = load(space, scene.skb + scene.skb_sk_offset, 8, 0)
-        work(space, 4, 2)
-        _, token = load(space, sock + scene.sock_cgroup_offset, 8, token)
-        return token
-    task, token = load(space, scene.task.current, 8, 0)
-    css_set, token = load(space, task + scene.task_cgroups_offset, 8, token)
-    _, token = load(space, css_set + scene.css_set_cgroup_offset, 8, token)
-    work(space, 2, 0)
-    return token
 
 
 @njit
@@ -190,6 +187,7 @@ def _add_causes(space, causes, sign):
 @njit
 def _run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
     """The kernel of `run_stream`."""
+    caller = scene.caller
     total = 0
     position = 0
     causes[:] = 0
@@ -202,26 +200,23 @@ def _run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
             position = (position + step) % scene.ring_lines
             left -= step
         actor = get(scene.actors, stream[i, 2])
-        if scene.reach == FROM_CURRENT:
-            poke(space, scene.task.current, 8, actor)
+        if caller.place == OF_TASK:
+            poke(space, caller.task.current, 8, actor)
         pause(space, stream[i, 5], random_bits(scene.seed, 1, i))
         begin = now(space)
         _add_causes(space, causes, -1)
-        token = 0
-        if scene.reach != FROM_CGROUP:
-            token = _reach(space, scene, actor)
+        token = arrive(space, caller, actor, stream[i, 1])
         if scene.read_lock != 0:
-            rcu_read_lock(space, scene.task)
-        cgroup = cgroups[stream[i, 0]]
-        datum, found = lookup(space, design, cgroup, keys[stream[i, 1]], token, 0)
-        if scene.use == READ_DATUM:
-            load(space, datum, 8, found)
-        elif scene.use == COUNT_DATUM:
-            add_in_place(space, datum, 8, 1, found)
-        if datum != 0:
-            put(space, design, datum, found)
+            rcu_read_lock(space, caller.task)
+        datum = 0
+        if caller.use != NO_LOOKUP:
+            cgroup = cgroups[stream[i, 0]]
+            datum, found = lookup(space, design, cgroup, keys[stream[i, 1]], token, 0)
+            found = use_datum(space, caller, datum, found)
+            if datum != 0:
+                put(space, design, datum, found)
         if scene.read_lock != 0:
-            rcu_read_unlock(space, scene.task)
+            rcu_read_unlock(space, caller.task)
         costs[i] = now(space) - begin
         _add_causes(space, causes, 1)
         total += datum
@@ -255,18 +250,20 @@ def populate(space, design, keys, cgroups, seed):
     return kernel(space, design, keys, cgroups, seed)
 
 
-def run_lookups(space, design, cgroups, keys, order, mode, use, harness):
+def run_lookups(space, design, cgroups, keys, order, mode, use, harness, caller=NO_CALLER):
     """Play lookups back to back, as the recorded native loops do.
 
     order : int64[n, 2], indices of cgroup and key. mode : THROUGHPUT (independent), DEPENDENT (the
     next lookup's address waits for the result), SERIALIZED (a fence before each). use : what is
-    done with the datum. harness : `Harness`, what the calling loop itself costs. Returns the sum of
-    the data's addresses, which is the same in every reading.
+    done with the datum. harness : `Harness`, what the calling loop itself costs. caller : who
+    calls (`cgsim.stage.callers`); its stream holds the arguments of `order` in turn. Returns the
+    sum of the data's addresses, which is the same in every reading.
     """
     ahead = _ahead(cgroups, keys)
     return compiled_for(_run_lookups, type(design))(
-        space, design, cgroups, keys, _unsigned(order), mode, use, harness, ahead, 0
-    )
+        space, design, cgroups, keys, _unsigned(order), mode, harness, caller._replace(use=use),
+        ahead, 0,
+    )  # fmt: skip
 
 
 def _ahead(cgroups, keys):

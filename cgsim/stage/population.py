@@ -25,6 +25,7 @@ MAX_CGROUPS = int(COMMON["n_cgroups"].high)
 _SAMPLE_CGROUPS = 32
 _SPARE_BYTES = 1 << 28
 _LARGEST_BYTES = 1 << 35
+_OF_THE_DISPATCHER = ("bpf_prog_array",)  # there for every program, whatever its data
 _NOT_OF_THE_DESIGN = ("device", "kernfs_node", "request_queue", "task_struct")
 
 
@@ -210,7 +211,9 @@ def _account(
     )
     for number, cache in enumerate(heap.caches):
         live = heap.live(number) - placed[number]
-        if cache.struct in _NOT_OF_THE_DESIGN or live == 0 or cache.struct.startswith("percpu:"):
+        if cache.struct in (*_NOT_OF_THE_DESIGN, *_OF_THE_DISPATCHER) or live == 0:
+            continue
+        if cache.struct.startswith("percpu:"):
             continue
         if number == parameters.value_cache:
             entry += live * cache.stride_bytes / (n_cgroups * n_keys)

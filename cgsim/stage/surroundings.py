@@ -1,19 +1,21 @@
-"""What surrounds a workload's lookups: sockets or tasks, other code's memory, the running task."""
+"""What surrounds lookups: sockets, tasks, programs, other code's memory, a caller's arguments."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cgsim.compile.jit import njit
-from cgsim.core.heap import allocate
+from cgsim.core.heap import PAGE_4K, allocate, prefill
 from cgsim.core.host_memory import address_of
-from cgsim.core.space import poke
+from cgsim.core.space import peek, poke
+from cgsim.designs.base import lookup, put
 from cgsim.designs.objects import running_task
 from cgsim.errors import UserError
-from cgsim.stage.loops import COUNT_DATUM, FROM_CGROUP, FROM_CURRENT, FROM_SKB, Scene
+from cgsim.stage.callers import BEHIND_DISPATCH, COUNT_COPY, ENTRY_BYTES, OF_TASK, Caller
+from cgsim.stage.loops import Scene, compiled_for
 
 if TYPE_CHECKING:
     from cgsim.core.heap import Heap
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
 TCP_SOCK_BYTES = 42 * 64
 """tcp_sock takes 42 cache lines in 6.5: commit 14006f1d8fa24, data/workloads.yml."""
-
-_REACH = {"cgroup": FROM_CGROUP, "skb": FROM_SKB, "current": FROM_CURRENT}
+MAX_PROGRAMS = 64
+"""BPF_CGROUP_MAX_PROGS: programs of a cgroup and hook."""
+PROGRAM_BYTES = 512
+"""A bpf_prog's own line and its aux's (assumption); its text is not simulated."""
+COPY_BYTES = 16
+"""Of a percpu datum."""
 
 
 @njit
@@ -54,76 +60,190 @@ def _make_tasks(space, task_cache, set_cache, offsets, cgroups, actor_cgroup, ac
     return True
 
 
+@njit
+def _make_programs(space, caches, offsets, cgroups, programs, own, seed):
+    """Arrays of effective programs, where a design has not made them, and what stands in them.
+
+    caches : of arrays and of programs. offsets : of the array in a cgroup, of its items, and their
+    stride. own : each cgroup runs programs of its own, else all run the same.
+    """
+    if not prefill(space, caches[1], programs * (cgroups.size if own else 1), seed):
+        return False
+    if peek(space, cgroups[0] + offsets[0], 8) == 0:
+        prefill(space, caches[0], cgroups.size, seed)
+    shared = np.zeros(programs, dtype=np.int64)
+    for c in range(cgroups.size):
+        array = peek(space, cgroups[c] + offsets[0], 8)
+        if array == 0:
+            array = allocate(space, caches[0], 0)[0]
+            if array == 0:
+                return False
+            poke(space, cgroups[c] + offsets[0], 8, array)
+        for k in range(programs):
+            if own or shared[k] == 0:
+                shared[k] = allocate(space, caches[1], 0)[0]
+                if shared[k] == 0:
+                    return False
+            poke(space, array + offsets[1] + offsets[2] * k, 8, shared[k])
+    return True
+
+
+@njit
+def _make_copies(space, cache, design, cgroups, keys, seed):
+    """Let each datum be a pointer to a percpu area; an object of the cache is this CPU's copy."""
+    if not prefill(space, cache, cgroups.size * keys.size, seed):
+        return False
+    for c in range(cgroups.size):
+        for k in range(keys.size):
+            datum, _ = lookup(space, design, cgroups[c], keys[k], 0, 0)
+            copy = allocate(space, cache, 0)[0]
+            if copy == 0:
+                return False
+            poke(space, datum, 8, copy)
+            put(space, design, datum, 0)
+    return True
+
+
 @dataclass
 class Stage:
     """The caches and places of a scene on a heap; made before the population is built.
 
-    reach : 'cgroup', 'skb' or 'current'. hot_bytes, ring_bytes : memory of other code.
+    place : of the callers (`cgsim.stage.callers`). use : what they do with a datum. hot_bytes,
+    ring_bytes : memory of other code. stream_entries : arguments of a caller that fetches them.
+    own_programs : each cgroup runs programs of its own.
     """
 
     kernel: Kernel
-    reach: str
+    place: int
+    use: int
+    calls: bool
     hot_bytes: int
     ring_bytes: int
+    stream_entries: int = 0
+    own_programs: bool = False
     skb: int = 0
     hot: int = 0
     ring: int = 0
+    stream: int = 0
+    run_context: int = 0
+    cpu_offset: int = 0
     task: Task | None = None
-    caches: tuple[int, int] = (0, 0)
+    caches: dict[str, int] = field(default_factory=dict)
 
     def prepare(self, heap: Heap) -> None:
         """Add what the scene needs to a heap; `build_population` calls it."""
-        self.skb = heap.place("sk_buff", self.kernel.size("sk_buff"))
-        self.task = running_task(heap, self.kernel)
+        kernel = self.kernel
+        self.skb = heap.place("sk_buff", kernel.size("sk_buff"))
+        self.task = running_task(heap, kernel)
         self.hot = heap.place("other code", max(self.hot_bytes, 64))
         self.ring = heap.place("packets and other data", max(self.ring_bytes, 64))
-        if self.reach == "skb":
+        self.stream = heap.place("arguments", max(self.stream_entries * ENTRY_BYTES, 64))
+        if self.place == BEHIND_DISPATCH:
             size = TCP_SOCK_BYTES
-            self.caches = (heap.add_cache("sock", size, stride_bytes=size, name="TCP"), 0)
-        elif self.reach == "current":
-            size = -(-self.kernel.size("task_struct") // 64) * 64
+            self.caches["sock"] = heap.add_cache("sock", size, stride_bytes=size, name="TCP")
+            item = kernel.size("bpf_prog_array_item")
+            array = kernel.size("bpf_prog_array") + item * (MAX_PROGRAMS + 1)
+            self.caches["array"] = heap.add_cache("bpf_prog_array", array)
+            self.caches["program"] = heap.add_cache("bpf_prog", PROGRAM_BYTES)
+            self.run_context = heap.place("bpf_cg_run_ctx", kernel.size("bpf_cg_run_ctx"))
+            context = self.task.task + kernel.offset("task_struct", "bpf_ctx")
+            heap.write(context, self.run_context)
+        elif self.place == OF_TASK:
+            size = -(-kernel.size("task_struct") // 64) * 64
             tasks = heap.add_cache("task_struct", size, stride_bytes=size, name="task_struct")
-            self.caches = (tasks, heap.add_cache("css_set", self.kernel.size("css_set")))
+            self.caches["task"] = tasks
+            self.caches["css_set"] = heap.add_cache("css_set", kernel.size("css_set"))
+        if self.use == COUNT_COPY:
+            self.cpu_offset = heap.place("percpu:this_cpu_off", 64)
+            self.caches["copy"] = heap.add_cache("percpu:counter", COPY_BYTES, page_size=PAGE_4K)
 
-    def scene(
-        self, population: Population, actor_cgroup: np.ndarray, *, rcu_held: bool, seed: int
-    ) -> tuple[Scene, np.ndarray]:
-        """The scene for the engine, and the array of actors that it points into."""
+    def caller(self, population: Population) -> Caller:
+        """The caller at this place, for a population on the prepared heap."""
         assert self.task is not None, "prepare() comes first"
-        kernel, native = self.kernel, population.native
-        actors = np.zeros(max(actor_cgroup.size, 1), dtype=np.int64)
-        made = True
-        if self.reach == "skb":
-            offset = kernel.offset("sock", "sk_cgrp_data")
-            made = _make_sockets(
-                native, self.caches[0], offset, population.cgroups, actor_cgroup, actors
-            )
-        elif self.reach == "current":
-            offsets = (
-                kernel.offset("task_struct", "cgroups"),
-                kernel.offset("css_set", "dfl_cgrp"),
-            )
-            made = _make_tasks(
-                native, *self.caches, offsets, population.cgroups, actor_cgroup, actors
-            )
-        if not made:
-            raise UserError("the simulated memory is exhausted by sockets or tasks")
-        # a program with the address in its text, or storage found through the task, needs no cgroup
-        reach = FROM_CGROUP if not population.design.needs_cgroup else _REACH[self.reach]
-        scene = Scene(
-            hot=self.hot,
-            ring=self.ring,
-            ring_lines=max(self.ring_bytes // 64, 1),
-            reach=reach,
-            actors=address_of(actors),
+        kernel, parameters = self.kernel, population.parameters
+        task = self.task
+        # a design that goes through the running task brings the task and its context with it
+        if hasattr(parameters, "run_context"):
+            task = task._replace(current=parameters.current)
+        return Caller(
+            place=self.place,
+            use=self.use,
+            calls=int(self.calls),
+            stream=self.stream,
+            entries=max(self.stream_entries, 1),
+            task=task,
+            task_cgroups_offset=kernel.offset("task_struct", "cgroups"),
+            css_set_cgroup_offset=kernel.offset("css_set", "dfl_cgrp"),
             skb=self.skb,
             skb_sk_offset=kernel.offset("sk_buff", "sk"),
             sock_cgroup_offset=kernel.offset("sock", "sk_cgrp_data"),
-            task_cgroups_offset=kernel.offset("task_struct", "cgroups"),
-            css_set_cgroup_offset=kernel.offset("css_set", "dfl_cgrp"),
-            task=self.task,
-            read_lock=int(population.design.reader_side == "rcu" and not rcu_held),
-            use=COUNT_DATUM,
-            seed=seed,
+            effective_offset=kernel.offset("cgroup", "bpf.effective"),
+            items_offset=kernel.offset("bpf_prog_array", "items"),
+            item_bytes=kernel.size("bpf_prog_array_item"),
+            programs=self.programs(population),
+            run_context=getattr(parameters, "run_context", self.run_context),
+            context_offset=kernel.offset("task_struct", "bpf_ctx"),
+            cpu_offset=self.cpu_offset,
         )
-        return scene, actors
+
+    @staticmethod
+    def programs(population: Population) -> int:
+        """Programs of each cgroup: one for each key, as far as there may be so many."""
+        return min(population.keys.size, MAX_PROGRAMS)
+
+    def fill_stream(self, population: Population, actors: np.ndarray, order: np.ndarray) -> None:
+        """Write a caller's arguments: of order's lookups, int64[n, 2] indices of cgroup and key.
+
+        actors : int64[cgroups], what stands for each cgroup: its address or its socket's.
+        """
+        words = population.heap.words(self.stream, 2 * len(order))
+        words[0::2] = actors[order[:, 0]]
+        words[1::2] = population.keys[order[:, 1]]
+
+    def furnish(self, population: Population, actor_cgroup: np.ndarray, seed: int) -> np.ndarray:
+        """Make the sockets or tasks of some cgroups, programs and copies; the actors' addresses.
+
+        actor_cgroup : int64[n], the cgroup of each. Raises UserError if memory is exhausted.
+        """
+        kernel, native = self.kernel, population.native
+        cgroups = population.cgroups
+        actors = np.zeros(max(actor_cgroup.size, 1), dtype=np.int64)
+        made = True
+        if self.place == BEHIND_DISPATCH:
+            offset = kernel.offset("sock", "sk_cgrp_data")
+            made = _make_sockets(native, self.caches["sock"], offset, cgroups, actor_cgroup, actors)
+            caller = self.caller(population)
+            caches = (self.caches["array"], self.caches["program"])
+            offsets = (caller.effective_offset, caller.items_offset, caller.item_bytes)
+            made = made and _make_programs(
+                native, caches, offsets, cgroups, caller.programs, self.own_programs, seed
+            )
+        elif self.place == OF_TASK:
+            fields = (
+                kernel.offset("task_struct", "cgroups"),
+                kernel.offset("css_set", "dfl_cgrp"),
+            )
+            caches = (self.caches["task"], self.caches["css_set"])
+            made = _make_tasks(native, *caches, fields, cgroups, actor_cgroup, actors)
+        if self.use == COUNT_COPY:
+            make = compiled_for(_make_copies, type(population.parameters))
+            made = made and make(
+                native, self.caches["copy"], population.parameters, cgroups, population.keys, seed
+            )
+        if not made:
+            raise UserError("the simulated memory is exhausted by sockets, tasks or copies")
+        return actors
+
+    def scene(
+        self, population: Population, actors: np.ndarray, *, rcu_held: bool, seed: int
+    ) -> Scene:
+        """The scene for the engine; it points into `actors`, of `furnish`."""
+        return Scene(
+            hot=self.hot,
+            ring=self.ring,
+            ring_lines=max(self.ring_bytes // 64, 1),
+            actors=address_of(actors),
+            read_lock=int(population.design.reader_side == "rcu" and not rcu_held),
+            seed=seed,
+            caller=self.caller(population),
+        )

@@ -171,6 +171,7 @@ def test_simulate(
     def simulate(design: str, machine: str, workload: str, **given: Any) -> pd.DataFrame:
         asked.append((design, machine, workload, given))
         facts = {"design": design, "machine": machine, "kernel": "7.3.4", "workload": workload}
+        facts["user"] = "packet-hook"
         counts = {"n_cgroups": 10, "n_keys": 2, "mode": "workload", "footprint_bytes": 0}
         costs = {"ns": [1.0, 2.0], "cycles": [4.0, 8.0], "p50_ns": np.nan, "L1_cycles": [1.0, 3.0]}
         return pd.DataFrame({**facts, **counts, **costs, "TLB_cycles": 0.0})
@@ -188,10 +189,19 @@ def test_simulate(
     assert asked == [("idr", "m", "network", given), ("list", "m", "network", given)]
     assert run(*words) == 0
     text = capsys.readouterr().out
-    assert text.startswith("simulated: zen5-vm, kernel 7.3.4, network, 10 cgroups, 2 keys each")
+    assert text.startswith("simulated: zen5-vm, kernel 7.3.4, network (packet-hook), 10 cgroups, 2")
     assert "ns_low" in text
     assert text.splitlines()[-3].split() == ["design", "mode", "L1"]
     assert text.splitlines()[-1].split() == ["list", "workload", "2.00"]
+    asked.clear()
+    assert (
+        run("simulate", "--design", "all", "-p", "n_keys=30", "--out", str(tmp_path / "t.csv")) == 0
+    )
+    told = capsys.readouterr().err
+    assert "cgsim: hash left out: its lookup takes a mutex" in told
+    assert "cgsim: subsys left out: 30 keys asked for" in told
+    assert {"hash", "subsys", "htab"}.isdisjoint({name for name, *_ in asked})
+    assert {"table", "direct", "storage"} <= {name for name, *_ in asked}
     for name, read in (("t.csv", pd.read_csv), ("t.parquet", pd.read_parquet)):
         assert run(*words, "--out", str(tmp_path / name)) == 0
         assert capsys.readouterr().out == ""

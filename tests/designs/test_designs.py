@@ -554,5 +554,5 @@ def test_a_foreign_design_leaves_no_trace_in_the_package_cache() -> None:
 
     kernel = loops._populate
     assert loops.compiled_for(kernel, Toy) is not kernel
-    assert loops.compiled_for(kernel, Toy) is loops._compiled(kernel, Toy)
+    assert loops.compiled_for(kernel, Toy) is loops.compiled_for(kernel, Toy)
     assert loops.compiled_for(kernel, get_design("list").parameters) is kernel

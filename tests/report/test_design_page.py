@@ -73,7 +73,8 @@ def test_a_difference_is_shown() -> None:
 def curve(design: str, low: float, high: float) -> list[dict[str, object]]:
     """A line of two points."""
     points = ((1, low), (16, high))
-    return [{"design": design, "mode": "dependent", "n_keys": n, "ns": ns} for n, ns in points]
+    same = {"design": design, "mode": "dependent", "user": "driver"}
+    return [same | {"n_keys": n, "ns": ns} for n, ns in points]
 
 
 def test_curves_show_one_design_among_the_others() -> None:
