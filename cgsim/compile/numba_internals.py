@@ -3,7 +3,8 @@
 * `Part`, for functions that only compiled code calls. Numba optimises every function and makes
   machine code of it, then takes the code into each caller and optimises it there again, level by
   level. A part goes into its callers as it was lowered, so that the compiler works through a tree
-  of calls once, at the function that Python calls.
+  of calls once, at the function that Python calls. Without parts, what a report compiles of two
+  designs takes 40 s of CPU instead of 28.
   It rests on the compiler's hook for its code library (`Compiler.compile_extra`) and on how a
   `JITCodeLibrary` links, optimises and hands over its module. If those change, compiling fails
   with an AttributeError, or a part's symbols are defined twice and LLVM refuses them: nothing
@@ -16,7 +17,9 @@
   though LLVM finds the constants anyway where it inlines. It rests on `get_call_template`, by
   which a caller asks a dispatcher for its types. If that goes, more is compiled than needed.
 * `function_address`: `cfunc(...).address` would do the same with a copy of all that several
-  entry points share in each of them. It rests on the calling convention's objects in a context.
+  entry points share in each of them, and another call around each: lookups that miss take about a
+  tenth longer. It rests on the calling convention's objects in a context. If those change, the
+  engine fails to compile.
 """
 
 import hashlib

@@ -20,6 +20,7 @@ PYTHON_ONLY = {
     "cgsim.machines.model",
     "cgsim.kernel_fields",
     "cgsim.experiments.footprint",
+    "cgsim.experiments.replicates",
     "cgsim.stage.population",
     "cgsim.machines.system_spec",
 }

@@ -203,6 +203,7 @@ def test_only_own_directories_are_pruned_and_foreign_files_stay(
 ) -> None:
     prune = cache.prune
     monkeypatch.setattr(cache, "prune", lambda _: None)
+    monkeypatch.setattr(cache, "_KEPT_DIRECTORIES", 4)
 
     def make(number: int) -> Path:
         directory = tmp_path / f"cgsim-{number:016x}"
