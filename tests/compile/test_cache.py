@@ -16,6 +16,8 @@ PYTHON_ONLY = {
     "cgsim.files",
     "cgsim.interface.program",
     "cgsim.kernel",
+    "cgsim.limits",
+    "cgsim.strict_yaml",
     "cgsim.machines",
     "cgsim.machines.model",
     "cgsim.kernel_fields",
