@@ -169,10 +169,10 @@ packet_table(
 # them was read off the answers and the memory.
 
 # %%
-from cgsim.interface import explore
+from cgsim.interface import misuse
 from cgsim.report.design_page import misuse_table
 
-misuse_table(explore(["hash-as-posted", *shown]))
+misuse_table(misuse(["hash-as-posted", *shown]))
 
 # %% [markdown]
 # ## This run

@@ -39,6 +39,7 @@ VERBS = (
     "attribute",
     "upkeep",
     "misuse",
+    "explore",
     "warm",
     "report",
     "mail",

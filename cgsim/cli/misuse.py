@@ -32,9 +32,9 @@ examples:
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim misuse`."""
-    from cgsim.interface import explore
+    from cgsim.interface import misuse
 
-    frame = explore(options.design, options.misuse)
+    frame = misuse(options.design, options.misuse)
     if options.json:
         print_json({"rows": records(frame)})
         return

@@ -1,12 +1,16 @@
-"""The interface side of the question: BPF's buffer as the thread proposes it, and what goes wrong.
+"""The interface side of the question: what a driver's author programs against, and what goes wrong.
 
+`exploring` tries every interleaving of each candidate's actors (`checker` is the explorer,
+`protocols` and `interfaces` are what it explores). BPF's buffer as the thread proposes it:
 `program` has the verifier's static checks, `attach` the allocation at attach, effective programs
-and inlining, `cost` what a packet pays, `misuse` what each design answers to its users' mistakes.
+and inlining, `cost` what a packet pays. `mistakes` makes the users' mistakes with each design.
 """
 
 from cgsim.interface.attach import PATHS, Attachments
+from cgsim.interface.checker.schedule import lanes, step_table
 from cgsim.interface.cost import WAYS, packet_cost
-from cgsim.interface.misuse import HARMS, MISUSES, explore
+from cgsim.interface.exploring import explore
+from cgsim.interface.mistakes import HARMS, MISUSES, misuse
 from cgsim.interface.program import (
     COUNTER,
     Add,
@@ -32,6 +36,9 @@ __all__ = [
     "Store",
     "Verdict",
     "explore",
+    "lanes",
+    "misuse",
     "packet_cost",
+    "step_table",
     "verify",
 ]

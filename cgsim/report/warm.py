@@ -23,7 +23,7 @@ from cgsim.experiments.counters import lifetime_cost, update_cost
 from cgsim.experiments.footprint import ways
 from cgsim.experiments.lookups import MODES, lookup_cost, simulate
 from cgsim.experiments.upkeep import upkeep
-from cgsim.interface import explore, packet_cost
+from cgsim.interface import explore, misuse, packet_cost
 from cgsim.kernel import kernel_versions
 from cgsim.machines import list_machines
 from cgsim.percpu import list_layouts
@@ -59,6 +59,7 @@ def for_notebooks() -> list[Piece]:
         Piece("designs", _design, first, first=True),
         *(Piece("designs", _workload, name) for name in ("gpu", "network")),
         Piece("designs", _packets, "packets"),
+        Piece("explorer", _explorer, "explorer"),
         *(Piece("designs", _design, name) for name in others),
         *(Piece("layouts", _layout, layout.name) for layout in list_layouts()),
     ]
@@ -130,12 +131,17 @@ def _design(name: str) -> None:
     )
     anatomy(design, n_keys=2)
     upkeep(design, machine, n_cgroups=4, n_keys=2, data=ways(design)[0], samples=1, replicates=1)
-    explore([design])
+    misuse([design])
 
 
 def _workload(name: str) -> None:
     simulate("direct", _machine(), name, lookups=10, replicates=1)
     attribute("direct", _machine(), name, lookups=10)
+
+
+def _explorer(_: str) -> None:
+    """The search of interleavings."""
+    explore(["cgroup-buf"], actors=["reader"])
 
 
 def _packets(_: str) -> None:

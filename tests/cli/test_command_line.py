@@ -23,6 +23,7 @@ VERBS = (
     "simulate",
     "upkeep",
     "misuse",
+    "explore",
     "report",
     "mail",
     "notebooks",

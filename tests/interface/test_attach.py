@@ -25,12 +25,12 @@ from cgsim.interface import (
     Load,
     Program,
     Store,
-    explore,
+    misuse,
     packet_cost,
     verify,
 )
 from cgsim.interface.attach import INLINED, P_PATH, POINTER, run_packet
-from cgsim.interface.misuse import worst
+from cgsim.interface.mistakes import worst
 from cgsim.interface.program import MAX_BUFFER_BYTES, MAX_INSTRUCTIONS
 from cgsim.kernel import load_kernel
 
@@ -254,7 +254,7 @@ def test_packet_cost_refuses(options: dict[str, Any], message: str) -> None:
 def mistakes() -> Any:
     """What came of every mistake with some designs, by (design, misuse)."""
     names = ("hash-as-posted", "hash", "list", "table", "idr", "direct", "storage")
-    return explore(names).set_index(["design", "misuse"])
+    return misuse(names).set_index(["design", "misuse"])
 
 
 def test_every_mistake_is_made(mistakes: Any) -> None:

@@ -311,7 +311,7 @@ MISUSES = (
 )
 
 
-def explore(designs: Sequence[str | Design] = (), misuses: Sequence[str] = ()) -> pd.DataFrame:
+def misuse(designs: Sequence[str | Design] = (), misuses: Sequence[str] = ()) -> pd.DataFrame:
     """Make each mistake with each design.
 
     Parameters
