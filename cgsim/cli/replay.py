@@ -24,15 +24,18 @@ def add(verbs: Any) -> None:
         """\
 examples:
   cgsim replay addresses.npy --caches "L1:32KiB/8,L2:512KiB/8,L3:16MiB/16"
-  cgsim replay trace.parquet --machine zen5-vm --cpus 8 --threads 2 --json
-  cgsim replay trace.csv --machine zen5-vm --cpus 8 --false-sharing
+  cgsim replay trace.parquet --machine zen5-vm --threads 2 --json
+  cgsim replay trace.csv --machine zen4-genoa --cpus 8 --false-sharing
+  cgsim replay trace.csv.gz --caches L1:32KiB/8 --columns address=addr,op=type
   valgrind --tool=lackey --trace-mem=yes --log-file=t.txt true; cgsim replay t.txt --machine zen5-vm
 
-A trace is a .npy of uint64 byte addresses, a Parquet or CSV file with columns cpu, op (R, W, A),
-address and optionally size, or the text that valgrind's lackey writes.
+A trace is a table (CSV with any separator, or Parquet) with columns address and optionally op (R,
+W, A; without it all are reads), cpu and size; a .npy or .npz of addresses; or the text of
+valgrind's lackey, of Dinero or of DynamoRIO's view; compressed (gzip, bzip2, xz, zstd, lz4) or
+not. Its content tells which.
 """,
     )
-    verb.add_argument("trace", type=Path, metavar="TRACE", help=".npy, .parquet, .csv or text")
+    verb.add_argument("trace", type=Path, metavar="TRACE", help="a trace file; - is standard input")
     verb.add_argument("--caches", metavar="SPEC", help="a plain hierarchy: NAME:SIZE/WAYS,...")
     verb.add_argument(
         "--machine",
@@ -42,6 +45,17 @@ address and optionally size, or the text that valgrind's lackey writes.
     verb.add_argument("--cpus", type=int, metavar="N", help="CPUs of the machine")
     verb.add_argument("--threads", type=int, metavar="T", help="host threads; the counts are equal")
     verb.add_argument("--tlb", metavar="SPEC", help="NAME:ENTRIES/WAYS,...")
+    verb.add_argument(
+        "--columns",
+        metavar="COLUMN=NAME,...",
+        help="names of a table's columns, address=addr,op=type; others are left out then",
+    )
+    verb.add_argument(
+        "--line-bytes",
+        type=int,
+        metavar="N",
+        help="of the lines of --caches, 64 to 4096; 64 by default",
+    )
     verb.add_argument(
         "--false-sharing",
         action="store_true",
@@ -56,13 +70,24 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("give --caches or --machine")
     result = cgsim.replay_file(
         options.trace,
-        **given_options(options, "caches", "machine", "cpus", "threads", "tlb", "false_sharing"),
+        **given_options(
+            options,
+            "caches",
+            "machine",
+            "cpus",
+            "threads",
+            "tlb",
+            "false_sharing",
+            "columns",
+            "line_bytes",
+        ),
     ).to_json_dict()
     if options.json:
         print_json(result)
         return
     print(
-        f"{result['accesses']} accesses in {result['seconds']:.3f} s, "
+        f"{result['accesses']} accesses, {result['line_accesses']} to single lines, in"
+        f" {result['seconds']:.3f} s, "
         f"{result['accesses_per_second'] / 1e6:.1f} million a second"
     )
     for level in result["levels"]:

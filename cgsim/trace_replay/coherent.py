@@ -62,7 +62,7 @@ def run_coherent(
     The whole trace is scattered, which takes 4 bytes an access, 8 with words. Then each shard is
     replayed by the thread that is free, with rows and tables of its own.
     """
-    shards, cpu_bits = _shards(len(address), plan, options), (plan.cpus - 1).bit_length()
+    shards, cpu_bits = coherent_shards(len(address), plan, options), (plan.cpus - 1).bit_length()
     many = words is not None or plan.cpus > (options.few_cpus or coherent.FEW_CPUS)
     group_bits = max(0, cpu_bits - (coherent.GROUPS - 1).bit_length()) if many else None
     trace = _scattered(address, cpu, write, words, plan, options, shards, many)
@@ -114,7 +114,7 @@ def run_coherent(
     return replace(counts, sharing=Sharing(int(misses), int(false), most))
 
 
-def _shards(accesses: int, plan: Plan, options: Options) -> int:
+def coherent_shards(accesses: int, plan: Plan, options: Options) -> int:
     """Into how many shards `replay_coherent` takes a trace: a power of two that divides all sets.
 
     The more, the smaller each one's tables; but one access to a row waits for the one before, so a

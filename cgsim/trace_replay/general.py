@@ -78,6 +78,17 @@ def run_general(
     return _general_shards(shards, plan, options, words is not None)
 
 
+def general_shards(accesses: int, plan: Plan, options: Options) -> int:
+    """Into how many shards `replay_general` takes a trace: a divisor of all numbers of sets.
+
+    A hash leaves the lowest bits of a line's number alone, and only those.
+    """
+    hashed = any(level.hashed for level in plan.levels)
+    divisor = math.gcd(*(level.sets for level in plan.levels), (1 << PLAIN_BITS) * hashed)
+    wanted = options.shards or (MAX_SHARDS if accesses >= SMALL_TRACE else 1)
+    return max(n for n in range(1, wanted + 1) if divisor % n == 0)
+
+
 def _partition(
     address: NDArray[np.uint64],
     cpu: NDArray[np.uint16],
@@ -91,9 +102,7 @@ def _partition(
     words : if given, lines must keep their addresses: they are not brought together
     """
     hashed = any(level.hashed for level in plan.levels)
-    divisor = math.gcd(*(level.sets for level in plan.levels), (1 << PLAIN_BITS) * hashed)
-    wanted = options.shards or (MAX_SHARDS if len(address) >= SMALL_TRACE else 1)
-    number = max(n for n in range(1, wanted + 1) if divisor % n == 0)
+    number = general_shards(len(address), plan, options)
     multiple = math.lcm(*(level.sets for level in plan.levels))
     counts, lowest, highest = _count(address, number, options.threads)
     first = lowest // multiple * multiple

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cgsim.errors import UserError
+from cgsim.trace_replay.trace import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,9 @@ LINE_BYTES = 64
 PAGE_BITS = 12
 DEFAULT_CACHES = "L1:32KiB/8,L2:512KiB/8,L3:16MiB/16"
 
-_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_CACHE = re.compile(r"(\w+):(\d+)\s*(\w*)/(\d+)(?:@(\d+|all))?")
-_TLB = re.compile(r"(\w+):(\d+)/(\d+)")
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_CACHE = re.compile(r"(\w{1,32}):(\d{1,18})\s*(\w*)/(\d{1,18})(?:@(\d{1,18}|all))?", re.ASCII)
+_TLB = re.compile(r"(\w{1,32}):(\d{1,18})/(\d{1,18})", re.ASCII)
 _MAX_WAYS = 1024
 _MAX_SETS = 1 << 24
 
@@ -48,10 +49,10 @@ class Level:
         return max((self.sets - 1).bit_length(), 1) if self.hashed else 0
 
 
-def parse_caches(text: str) -> tuple[Level, ...]:
+def parse_caches(text: str, line_bytes: int = LINE_BYTES) -> tuple[Level, ...]:
     """Levels from "NAME:SIZE/WAYS[@CPUS],...", the one nearest to the CPU first.
 
-    SIZE is a number with B, KiB, MiB or GiB; lines have 64 bytes. @CPUS is the number of CPUs that
+    SIZE is a number with B, KiB, MiB, GiB or TiB. @CPUS is the number of CPUs that
     share an instance, or "all". Without it the last of several levels is shared by all and every
     other level is private. Raises UserError.
     """
@@ -62,8 +63,8 @@ def parse_caches(text: str) -> tuple[Level, ...]:
         unit = (match[3] or "B") if match else ""
         if match is None or unit not in _UNITS:
             raise UserError(
-                f"caches: {part!r} is not NAME:SIZE/WAYS[@CPUS] with a size in B, KiB, MiB or GiB,"
-                " such as L1:32KiB/8"
+                f"caches: {shown(part)} is not NAME:SIZE/WAYS[@CPUS] with a size in B, KiB, MiB,"
+                " GiB or TiB, such as L1:32KiB/8; all instances of a level are alike"
             )
         size, ways = int(match[2]) * _UNITS[unit], int(match[4])
         shared = match[5]
@@ -73,21 +74,23 @@ def parse_caches(text: str) -> tuple[Level, ...]:
             cpus = 0 if shared == "all" else int(shared)
             if shared == "0":
                 raise UserError(
-                    f"caches: {part!r}: 0 CPUs cannot share a level; allowed: 1 or more"
+                    f"caches: {shown(part)}: 0 CPUs cannot share a level; allowed: 1 or more"
                 )
-        levels.append(cache_level(match[1], size, ways, cpus))
+        levels.append(cache_level(match[1], size, ways, cpus, line_bytes))
     return check_levels("caches", levels)
 
 
-def cache_level(name: str, size_bytes: int, ways: int, cpus_per_instance: int) -> Level:
+def cache_level(
+    name: str, size_bytes: int, ways: int, cpus_per_instance: int, line_bytes: int = LINE_BYTES
+) -> Level:
     """A cache level from its size; raises UserError if its sets are not a whole number."""
     if not 1 <= ways <= _MAX_WAYS:
         raise UserError(f"caches: {name}: ways = {ways} is not allowed; allowed: 1 to {_MAX_WAYS}")
-    sets, rest = divmod(size_bytes, LINE_BYTES * ways)
+    sets, rest = divmod(size_bytes, line_bytes * ways)
     if sets < 1 or rest:
         raise UserError(
             f"caches: {name}: a size of {size_bytes} bytes is not allowed; allowed: multiples of"
-            f" {LINE_BYTES * ways} bytes ({ways} ways of {LINE_BYTES} bytes)"
+            f" {line_bytes * ways} bytes ({ways} ways of {line_bytes} bytes)"
         )
     if sets > _MAX_SETS:
         raise UserError(f"caches: {name}: {sets} sets are not allowed; allowed: up to {_MAX_SETS}")
@@ -100,11 +103,16 @@ def parse_tlb(text: str) -> tuple[Level, ...]:
     for part in (part.strip() for part in text.split(",")):
         match = _TLB.fullmatch(part)
         if match is None:
-            raise UserError(f"tlb: {part!r} is not NAME:ENTRIES/WAYS, such as L1:64/4")
+            raise UserError(f"tlb: {shown(part)} is not NAME:ENTRIES/WAYS, such as L1:64/4")
         entries, ways = int(match[2]), int(match[3])
         if not 1 <= ways <= _MAX_WAYS or entries < ways or entries % ways:
             raise UserError(
-                f"tlb: {part!r}: entries must be a multiple of ways, and ways 1 to {_MAX_WAYS}"
+                f"tlb: {shown(part)}: entries must be a multiple of ways, and ways 1 to {_MAX_WAYS}"
+            )
+        if entries // ways > _MAX_SETS:
+            raise UserError(
+                f"tlb: {shown(part)}: {entries // ways} sets are not allowed; allowed: up to"
+                f" {_MAX_SETS}"
             )
         levels.append(Level(match[1], entries // ways, ways))
     return check_levels("tlb", levels)

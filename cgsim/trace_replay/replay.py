@@ -2,14 +2,15 @@
 
 What is counted
 ---------------
-Caches have lines of 64 bytes, set = line modulo sets, true LRU, write-back, write-allocate, no
+Caches have lines of 64 bytes (`line_bytes`: up to 4096), set = line modulo sets, or a hash of the
+line's number where a profile says so, true LRU, write-back, write-allocate, no
 prefetch. CPU c uses instance c // n of a level whose instances are shared by n CPUs; by default
 the last of several levels is shared by all CPUs and the others are private.
 
 Lookup. An access goes down the levels of its CPU until one holds the line (a hit there, a miss at
 each level above). Every level above then holds it as its most recent line; a level below the hit
 is not touched. An access that crosses a line border is one access to each line, in ascending
-order; `accesses` counts it once.
+order: `accesses` counts it once, `line_accesses`, like all hits and misses, for each line.
 
 Last level. nine: filled like the others, never removes lines elsewhere. inclusive: a line that it
 evicts is removed from all levels above (`back_invalidations`). victim: it is filled only by what
@@ -40,8 +41,11 @@ that the access touches (Torrellas, Lam and Hennessy, IEEE Transactions on Compu
 counter of `cgsim.attribute` is the same). Words have 8 bytes; an access without a size touches the
 word that it begins in. A replay takes longer with it.
 
-TLB. Two or more levels per CPU, pages of 4 KiB, LRU, filled like nine caches; one lookup for every
-line touched.
+TLB. One or more levels per CPU, of a machine per core, pages of 4 KiB, LRU, filled like nine
+caches; one lookup for every line touched.
+
+With a machine, CPU c is the profile's CPU c, and its caches and TLB serve the CPUs that the profile
+says; `docs/machine.md` lists the fields that a replay takes from it.
 """
 
 from __future__ import annotations
@@ -54,6 +58,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsim.errors import UserError, out_of_range
+from cgsim.trace_replay.columns import trace_of_table
+from cgsim.trace_replay.estimate import check_memory
 from cgsim.trace_replay.geometry import (
     DEFAULT_CACHES,
     LINE_BYTES,
@@ -69,19 +75,20 @@ from cgsim.trace_replay.geometry import (
 from cgsim.trace_replay.one_cpu import run_tlb
 from cgsim.trace_replay.plan import Options, Plan, Sharing
 from cgsim.trace_replay.run import choose_kernel, run
-from cgsim.trace_replay.trace_files import (
+from cgsim.trace_replay.trace import (
+    ANY_CPU,
     MAX_CPUS,
+    CpuLimit,
     Trace,
     cut_at_lines,
-    read_trace,
     trace_of_arrays,
-    trace_of_table,
     words_touched,
 )
+from cgsim.trace_replay.trace_files import read_trace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -136,12 +143,16 @@ class FalseSharing:
 class Replay:
     """The counts of one replay.
 
+    accesses : of the trace    line_accesses : to single lines, what the levels count
     seconds : of the replay alone, without reading the trace and without compiling
+    private_levels : the first levels whose instances do not serve all CPUs, of a machine: that a
+                     core has for itself
     writebacks : lines written to memory
     false_sharing : None if it was not asked for
     """
 
     accesses: int
+    line_accesses: int
     seconds: float
     cpus: int
     threads: int
@@ -164,6 +175,7 @@ class Replay:
         """The counts as `cgsim replay --json` prints them."""
         counts = {
             "accesses": self.accesses,
+            "line_accesses": self.line_accesses,
             "seconds": self.seconds,
             "accesses_per_second": self.accesses_per_second,
             "levels": [_hits_and_misses(level) for level in self.levels],
@@ -202,6 +214,7 @@ class Replay:
         rows.append(("memory", "", "writebacks", self.writebacks))
         rows += [("all", "", name, getattr(self, name)) for name in ("downgrades", "upgrades")]
         rows.append(("all", "", "accesses", self.accesses))
+        rows.append(("all", "", "line_accesses", self.line_accesses))
         if (sharing := self.false_sharing) is not None:
             rows.append(("all", "", "coherence_misses", sharing.coherence_misses))
             rows.append(("all", "", "false_sharing", sharing.count))
@@ -222,13 +235,14 @@ def replay(
     last_level: str = "nine",
     write_backs: str = "auto",
     false_sharing: bool = False,
+    line_bytes: int = LINE_BYTES,
 ) -> Replay:
     """Replay a trace given as arrays or as a table; the module defines what is counted.
 
-    addresses : uint64[n] byte addresses, or a DataFrame with columns address, op, and optionally
-                cpu and size, or a `Trace`
+    addresses : integers[n], byte addresses (see `trace.trace_of_arrays`), or a DataFrame with
+                columns address, and optionally op, cpu and size, or a `Trace`
     caches : levels as "NAME:SIZE/WAYS[@CPUS],...", see `cgsim.trace_replay.geometry.parse_caches`
-    cpus : number of CPUs, up to 512; by default the highest CPU of the trace, plus one
+    cpus : number of CPUs, up to 8192; by default the highest CPU of the trace, plus one
     threads : host threads; the counts do not depend on it, and reads of one CPU take one thread
     tlb : TLB levels as "NAME:ENTRIES/WAYS,..."
     ops : n of "R", "W", "A", or booleans (True writes); by default all reads. A is an access that
@@ -239,6 +253,7 @@ def replay(
     write_backs : "traffic" (one CPU and a nine last level), "silent", or "auto": traffic where it
                   is possible, else silent
     false_sharing : count it, too
+    line_bytes : a power of two, 64 to 4096; false sharing is counted in lines of 64
 
     Raises UserError for a malformed trace or geometry.
     """
@@ -249,7 +264,15 @@ def replay(
     else:
         trace = trace_of_arrays(addresses, op=ops, cpu=cpu, size=sizes)
     return _replay(
-        trace, caches, cpus, threads, tlb, last_level, write_backs, false_sharing=false_sharing
+        trace,
+        caches,
+        cpus,
+        threads,
+        tlb,
+        last_level,
+        write_backs,
+        false_sharing=false_sharing,
+        line_bytes=line_bytes,
     )
 
 
@@ -264,35 +287,57 @@ def replay_file(
     last_level: str | None = None,
     write_backs: str = "auto",
     false_sharing: bool = False,
+    columns: str | Mapping[str, str] | None = None,
+    line_bytes: int | None = None,
 ) -> Replay:
-    """Replay a trace file (`cgsim.trace_replay.trace_files` has the formats); as `replay`.
+    """Replay a trace file (`cgsim.trace_replay.trace_files` has the kinds); as `replay`.
 
-    machine : name or file of a profile whose caches, topology, inclusion policy of the last level
-              and TLB are taken; `caches` overrides it, `tlb` its TLB. Levels before the last are
-              filled like nine ones. Raises UserError.
+    path : a file, or "-" for standard input
+    machine : name or file of a profile whose CPUs, caches, inclusion policy of the last level and
+              TLB are taken; `caches` replaces its caches and their policy, `tlb` its TLB. Levels
+              before the last are filled like nine ones
+    columns : names of a table's columns, as "address=addr,op=type"; others are left out then
+
+    Raises UserError.
     """
     described = None
     pages: str | tuple[Level, ...] | None = tlb
-    levels: str | tuple[Level, ...] = caches or DEFAULT_CACHES
-    policy = last_level or "nine"
-    if machine is not None and caches is None:
+    levels: str | tuple[Level, ...] = DEFAULT_CACHES if caches is None else caches
+    policy = "nine" if last_level is None else last_level
+    limit = ANY_CPU
+    if machine is not None:
         from cgsim.machines import load_machine
 
         described = load_machine(machine)
-        levels = levels_of_machine(described)
-        policy = last_level or described.caches[-1].inclusion
-        pages = tlb or tlb_of_machine(described)
+        pages = tlb_of_machine(described) if tlb is None else tlb
+        last = described.n_cpus - 1
+        limit = CpuLimit(described.n_cpus, f"machine {described.name} has CPUs 0 to {last}")
+        if caches is None:
+            levels = levels_of_machine(described)
+            policy = described.caches[-1].inclusion if last_level is None else last_level
+            if line_bytes not in (None, LINE_BYTES):
+                raise UserError(
+                    f"replay: line_bytes = {line_bytes!r} is not allowed; allowed: {LINE_BYTES},"
+                    f" as machine {described.name} has them, or other caches"
+                )
+    if cpus is not None:
+        count = _whole("cpus", cpus, 1, limit.cpus, limit.why)
+        limit = limit if count == limit.cpus else CpuLimit(count, f"cpus = {count}")
+    if isinstance(levels, str):
+        levels = parse_caches(levels, _line_bytes(line_bytes))
     return _replay(
-        read_trace(path),
+        read_trace(path, columns, limit),
         levels,
         cpus,
         threads,
-        pages,
+        parse_tlb(pages) if isinstance(pages, str) else pages,
         policy,
         write_backs,
         false_sharing=false_sharing,
         source=str(path),
         machine=described,
+        own_caches=machine is not None and caches is None,
+        line_bytes=_line_bytes(line_bytes),
     )
 
 
@@ -312,9 +357,15 @@ def _replay(
     false_sharing: bool = False,
     source: str = "trace",
     machine: Machine | None = None,
+    own_caches: bool = False,
+    line_bytes: int = LINE_BYTES,
     options: Options | None = None,
 ) -> Replay:
-    """Check the parameters, then replay."""
+    """Check the parameters, then replay.
+
+    own_caches : the levels are the machine's own
+    """
+    line_bytes = _line_bytes(line_bytes)
     used = int(trace.cpu.max()) + 1 if trace.cpu is not None and len(trace) else 1
     most = MAX_CPUS if machine is None else min(MAX_CPUS, machine.n_cpus)
     cpus = _whole("cpus", used if cpus is None else cpus, 1, most)
@@ -334,7 +385,11 @@ def _replay(
             raise out_of_range("replay", name, value, ", ".join(allowed))
     if not isinstance(false_sharing, (bool, np.bool_)):
         raise out_of_range("replay", "false_sharing", false_sharing, "True, False")
-    described = parse_caches(caches) if isinstance(caches, str) else caches
+    if false_sharing and line_bytes != LINE_BYTES:
+        raise UserError(
+            f"replay: false sharing is counted in lines of {LINE_BYTES} bytes, not of {line_bytes}"
+        )
+    described = parse_caches(caches, line_bytes) if isinstance(caches, str) else caches
     if last_level == "victim" and len(described) < 2:
         raise UserError("replay: last_level = 'victim' needs two or more levels of caches")
     places = list(range(cpus))
@@ -344,9 +399,9 @@ def _replay(
             trace = replace(trace, cpu=np.array(places, np.uint16)[trace.cpu])
         cpus = max(places) + 1
     levels = levels_for_cpus(described, cpus)
-    pages = parse_tlb(tlb) if isinstance(tlb, str) and tlb else tuple(tlb or ())
+    pages = levels_for_cpus(parse_tlb(tlb) if isinstance(tlb, str) else tuple(tlb or ()), cpus)
 
-    cut = cut_at_lines(trace, LINE_BYTES)
+    cut = cut_at_lines(trace, line_bytes)
     writes = None if cut.op is None or not cut.op.any() else cut.op
     possible = cpus == 1 and last_level == "nine"
     if write_backs == "traffic" and not possible:
@@ -360,9 +415,14 @@ def _replay(
     options = replace(options or Options(), threads=threads)
     words = words_touched(cut) if false_sharing else None
     kernel = options.kernel or choose_kernel(plan, writes is not None, false_sharing)
+    check_memory(len(cut), plan, pages, kernel, options)
     _compile(kernel, levels, cpus, bool(pages), false_sharing)
+    # to the kernels a line has 64 bytes: longer ones are addressed in larger steps
+    address = cut.address
+    if line_bytes != LINE_BYTES:
+        address = address >> np.uint64((line_bytes // LINE_BYTES).bit_length() - 1)
     begin = time.perf_counter()
-    counts = run(cut.address, cut.cpu, writes, plan, replace(options, kernel=kernel), words)
+    counts = run(address, cut.cpu, writes, plan, replace(options, kernel=kernel), words)
     tlb_misses: Iterable[int] = ()
     if pages:
         tlb_misses = run_tlb(cut.address, cut.cpu, pages, PAGE_BITS, options).tolist()
@@ -370,6 +430,7 @@ def _replay(
 
     return Replay(
         accesses=len(trace),
+        line_accesses=len(cut),
         seconds=seconds,
         cpus=cpus,
         threads=threads,
@@ -380,12 +441,31 @@ def _replay(
             for level, row in zip(levels, counts.levels.tolist(), strict=True)
         ),
         tlb=tuple(_tlb_counts(pages, tlb_misses, len(cut))),
-        private_levels=sum(level.cpus_per_instance != 0 for level in described),
+        private_levels=_private_levels(levels, cpus, machine if own_caches else None),
         writebacks=counts.writebacks,
         downgrades=counts.downgrades,
         upgrades=counts.upgrades,
         false_sharing=None if counts.sharing is None else _named(counts.sharing, places),
     )
+
+
+def _private_levels(levels: Sequence[Level], cpus: int, machine: Machine | None) -> int:
+    """See `Replay`."""
+    if machine is not None:
+        return sum(cache.shared_by == "core" for cache in machine.caches)
+    return sum(
+        level.cpus_per_instance < cpus or number == 0 or (cpus == 1 and number < len(levels) - 1)
+        for number, level in enumerate(levels)
+    )
+
+
+def _line_bytes(line_bytes: int | None) -> int:
+    """The bytes of a line, checked."""
+    size = LINE_BYTES if line_bytes is None else line_bytes
+    allowed = [LINE_BYTES << shift for shift in range(7)]
+    if isinstance(size, bool) or size not in allowed:
+        raise out_of_range("replay", "line_bytes", size, ", ".join(map(str, allowed)))
+    return int(size)
 
 
 def _named(sharing: Sharing, places: Sequence[int]) -> FalseSharing:
@@ -441,9 +521,11 @@ def _compile_for(
     )
 
 
-def _whole(name: str, value: Any, lowest: int, highest: int) -> int:
+def _whole(name: str, value: Any, lowest: int, highest: int, why: str = "") -> int:
+    """An integer of a range; why: what sets the range."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise out_of_range("replay", name, value, f"integers {lowest} to {highest}")
     if not lowest <= value <= highest:
-        raise out_of_range("replay", name, value, f"{lowest} to {highest}")
+        told = f" ({why})" if why else ""
+        raise out_of_range("replay", name, value, f"{lowest} to {highest}{told}")
     return int(value)

@@ -50,7 +50,7 @@ def run(
 
     address : uint64[n] byte addresses    cpu : uint16[n], None: CPU 0
     write : uint8[n], not 0 where the access writes, None: all read
-    words : uint8[n], see `trace_files.words_touched`; if given, false sharing is counted
+    words : uint8[n], see `trace.words_touched`; if given, false sharing is counted
     """
     kernel = options.kernel or choose_kernel(plan, write is not None, words is not None)
     address = np.ascontiguousarray(address)
