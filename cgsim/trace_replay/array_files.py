@@ -128,8 +128,15 @@ def _plain(source: str, name: str, column: Any) -> Any:
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_decimal(kind) and kind.scale == 0:
         return np.array([int(value) for value in column.to_pylist()], dtype=object)
-    simple = pa.types.is_string, pa.types.is_large_string, pa.types.is_boolean, pa.types.is_integer
-    simple += pa.types.is_string_view, pa.types.is_binary, pa.types.is_large_binary
+    simple = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_boolean,
+        pa.types.is_integer,
+    )
     if name == "op" and not any(is_of(kind) for is_of in simple):
         raise UserError(f"{source}: column 'op' is of type {kind}; allowed: text of R, W, A")
     if name != "op" and not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
