@@ -1,18 +1,19 @@
 """The command line: one module per verb, its parser beside it.
 
-Exit status: 0 done, 1 a report failed, 2 a mistake in what was given (one line on standard
-error, no traceback), 130 interrupted.
+Exit status: 0 done, also where the reader of the output has left; 1 a report failed, or something
+could not be read, written or held in memory; 2 a mistake in what was given; 130 interrupted, 143
+terminated. What is wrong is one line on standard error, without a traceback.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import cgsim
 from cgsim.cli.parsing import Parser
+from cgsim.cli.signals import INTERRUPTED, Stopped
+from cgsim.cli.streams import complain, plain_output
 from cgsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,22 +54,42 @@ VERBS = (
 """In the order of the help; each is a module here with `add(verbs)` and `run(options)`."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options) or 0)
+        with plain_output():
+            return _run_verb(arguments)
     except UserError as error:
-        print(f"cgsim: error: {error}", file=sys.stderr)
+        complain(f"cgsim: error: {error}")
         return 2
     except BrokenPipeError:
-        # The reader (head, less) has left; point the descriptor elsewhere so that Python's own
-        # flush at exit does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader (head, less) has seen enough
         return 0
     except KeyboardInterrupt:
-        print("cgsim: interrupted", file=sys.stderr)
-        return 130
+        complain("cgsim: interrupted")
+        return INTERRUPTED
+    except Stopped as stopped:
+        complain("cgsim: interrupted")
+        return stopped.status
+    except OSError as error:
+        complain(f"cgsim: error: {UserError(_reason(error))}")
+        return 1
+    except (MemoryError, RecursionError) as error:
+        reason = str(error) or "for what was given"
+        complain(f"cgsim: error: not enough memory: {UserError(reason)}")
+        return 1
+
+
+def _run_verb(arguments: Sequence[str] | None) -> int:
+    """The exit status of a verb; argparse leaves by itself, with status 0 or 2."""
+    options = _parser().parse_args(arguments)
+    return int(options.run(options) or 0)
+
+
+def _reason(error: OSError) -> str:
+    """What the system said, and of which file."""
+    text = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {text}" if error.filename else text
 
 
 def _parser() -> Parser:

@@ -8,7 +8,15 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cgsim.errors import UserError, unknown_name
+from cgsim.errors import (
+    LONGEST_MESSAGE,
+    LONGEST_VALUE,
+    UserError,
+    printable,
+    shorten,
+    shown,
+    unknown_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,17 +35,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and leave with status 2."""
-        self.exit(2, f"cgsim: error: {message} (see {self.prog} --help)\n")
+        text = shorten(printable(message), LONGEST_MESSAGE - 80)
+        self.exit(2, f"cgsim: error: {text} (see {self.prog} --help)\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value outside the choices, with a hint."""
         if action.choices is None or value in action.choices:
             return
         names = [str(choice) for choice in action.choices]
-        close = get_close_matches(str(value), names, n=1)
+        close = get_close_matches(str(value)[:LONGEST_VALUE], names, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise argparse.ArgumentError(
-            action, f"unknown {value!r}{hint}; allowed: {', '.join(names)}"
+            action, f"unknown {shown(value)}{hint}; allowed: {', '.join(names)}"
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim.cli.parsing import add_parameters, add_verb, given_parameters
-from cgsim.errors import UserError
+from cgsim.cli.signals import clean_up_first
+from cgsim.cli.streams import complain
+from cgsim.errors import UserError, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -48,17 +49,19 @@ def run(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install 'cgsim[report]'") from None
     try:
-        report = build_report(
-            options.out,
-            options.preset,
-            parameters=given_parameters(options),
-            only=options.notebook,
-            notebooks=options.notebooks,
-            workers=options.workers,
-            mail=not options.no_mail,
-        )
+        with clean_up_first():
+            report = build_report(
+                options.out,
+                options.preset,
+                parameters=given_parameters(options),
+                only=options.notebook,
+                notebooks=options.notebooks,
+                workers=options.workers,
+                mail=not options.no_mail,
+            )
     except ReportFailure as failure:
-        print(f"cgsim: report failed: {failure}", file=sys.stderr)
+        for line in f"cgsim: report failed: {failure}".splitlines():
+            complain(printable(line))
         return 1
     print(report.directory / "index.html")
     return 0

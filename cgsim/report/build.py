@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import json
-import multiprocessing
 import shutil
 import sys
-import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim.errors import UserError, unknown_name
 from cgsim.files import write_atomically
-from cgsim.report import html, manifest
+from cgsim.processes import environment, worker_pool
+from cgsim.report import html, manifest, publish
 from cgsim.report import notebooks as nb
 from cgsim.report.index import PageLink, render_index
 from cgsim.report.parameters import check_declared
@@ -24,7 +19,7 @@ from cgsim.report.progress import StageClock, progress_for
 from cgsim.resources import checkout_directory, notebooks_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 PRESETS = ("quick", "full")
 
@@ -57,8 +52,8 @@ def build_report(
     Parameters
     ----------
     out
-        Replaced as a whole when everything has succeeded; files in it that are not of a report
-        are kept.
+        Written to when everything has succeeded. Only files that a report has written there, and
+        that are as they were, are replaced or removed: `cgsim.report.publish`.
     preset
         One of `PRESETS`; given to every notebook that declares a parameter `preset`.
     parameters
@@ -77,7 +72,7 @@ def build_report(
     ------
     UserError
         Before anything runs: an unknown preset, notebook or parameter, a value of a wrong type, a
-        directory that holds something else than a report.
+        directory that holds something else than a report, or a changed file of one.
     ReportFailure
         A notebook failed or a page was refused. `out` is as it was; the executed notebooks lie in
         `<out>.failed`.
@@ -86,12 +81,14 @@ def build_report(
         raise unknown_name("preset", preset, PRESETS)
     if workers is not None and workers < 1:
         raise UserError(f"workers = {workers} is not allowed; allowed: 1 or more")
-    target = Path(out).absolute()
-    _check_target(target)
+    # a symbolic link stays one: the report goes where it leads
+    target = Path(out).resolve()
     directory = Path(notebooks) if notebooks else notebooks_directory()
     clock = StageClock()
     with clock.stage("prepare"):
         found = nb.find_notebooks(directory, only)
+        names = [f"{notebook.name}.html" for notebook in found]
+        publish.check_free(target, [*names, "index.html", *(["mail.txt"] if mail else [])])
         given = _distribute(found, dict(parameters or {}), preset)
         inputs = manifest.inputs()
         root = checkout_directory()
@@ -101,8 +98,11 @@ def build_report(
         with clock.stage("compile"):
             _warm(workers or manifest.usable_cores())
     # the mail is simulated beside the notebooks, in a process of its own
-    spawn = multiprocessing.get_context("spawn")
-    with _aside(target) as aside, ProcessPoolExecutor(1, mp_context=spawn) as mailer:
+    with (
+        publish.unfinished(target) as aside,
+        environment(_jupyter_folders(aside)),
+        worker_pool(1) as mailer,
+    ):
         written = mailer.submit(_write_mail, aside, preset) if mail else None
         work = aside / "executed"
         with clock.stage("notebooks"):
@@ -125,32 +125,12 @@ def build_report(
                 text = written.result()
         content["seconds"] = {**clock.seconds, "total": clock.total()}
         _write_index(aside, heading, found, text, content)
-        content["files"] = sorted([*(p.name for p in aside.iterdir()), "manifest.json"])
-        manifest.write_manifest(aside / "manifest.json", content)
-        _replace(target, aside)
+        try:
+            publish.place(aside, content, target)
+        except publish.Foreign as error:
+            raise ReportFailure(str(error)) from None
     print(f"{'total':<12}{clock.total():7.1f} s", file=sys.stderr)
-    return Report(target, content["seconds"])
-
-
-def _check_target(target: Path) -> None:
-    """Refuse a directory that is something else than a report, so that none is overwritten."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise UserError(f"{target}: is not a directory")
-    if any(target.iterdir()) and not _listed_files(target):
-        raise UserError(
-            f"{target}: holds files but no report (manifest.json); give a new or an empty directory"
-        )
-
-
-def _listed_files(directory: Path) -> list[str]:
-    """The files of a report, by its manifest; [] if it is none."""
-    try:
-        content = json.loads((directory / "manifest.json").read_text())
-        return [str(name) for name in content["files"]] if content["tool"] == "cgsim" else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    return Report(Path(out).absolute(), content["seconds"])
 
 
 def _distribute(
@@ -211,10 +191,14 @@ def _stop_on_failures(outcomes: Sequence[nb.Outcome], work: Path, target: Path) 
 def _keep(work: Path, target: Path, lines: list[str]) -> str:
     """Keep what was executed for reading; returns the message for a failure."""
     kept = target.with_name(f"{target.name}.failed")
-    if kept.exists():
-        shutil.rmtree(kept)
-    shutil.move(work, kept)
-    shutil.rmtree(kept / "sources", ignore_errors=True)
+    try:
+        with publish.unfinished(kept) as aside:
+            for path in work.iterdir():
+                if path.is_file():
+                    shutil.copy2(path, aside / path.name)
+            publish.place(aside, {"tool": "cgsim", "schema": manifest.SCHEMA}, kept)
+    except (publish.Foreign, OSError) as error:
+        return "\n".join([*lines, f"the executed notebooks were not kept: {error}"])
     return "\n".join([*lines, f"the executed notebooks and their logs are in {kept}"])
 
 
@@ -232,7 +216,7 @@ def _manifest(
         }
         for notebook in notebooks
     }
-    now = datetime.datetime.now(datetime.UTC)
+    now = manifest.now()
     return {
         "tool": "cgsim",
         "schema": manifest.SCHEMA,
@@ -297,9 +281,7 @@ def _export_pages(
     if len(jobs) == 1:
         html.export(jobs[0])
         return
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=multiprocessing.get_context("spawn")
-    ) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         list(pool.map(html.export, jobs))
 
 
@@ -319,8 +301,10 @@ def _write_index(
             ", ".join(f"{n} {content['versions'][n]}" for n in ("python", "numpy", "numba")),
         ),
         ("inputs", f"{len(content['inputs'])} files"),
-        ("seconds", ", ".join(f"{name} {value:.1f}" for name, value in content["seconds"].items())),
     ]
+    if not manifest.is_reproducible():
+        seconds = content["seconds"].items()
+        facts.append(("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds)))
     pages = [PageLink(f"{n.name}.html", n.title, n.description) for n in notebooks]
     command = " ".join(content["command"])
     write_atomically(aside / "index.html", render_index(heading, pages, mail, facts, command))
@@ -341,28 +325,9 @@ def _write_mail(aside: Path, preset: str) -> str:
     return (aside / "mail.txt").read_text()
 
 
-@contextlib.contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A directory beside `target` to write into; removed if it is still there at the end."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    aside.chmod(0o755)
-    try:
-        yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _replace(target: Path, aside: Path) -> None:
-    """Put `aside` in the place of `target`, keeping files of `target` that no report wrote."""
-    if not target.exists():
-        aside.rename(target)
-        return
-    ours = set(_listed_files(target))
-    for entry in target.iterdir():
-        if entry.name not in ours and not (aside / entry.name).exists():
-            shutil.move(entry, aside / entry.name)
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.rename(old / "report")
-    aside.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+def _jupyter_folders(aside: Path) -> dict[str, str]:
+    """Where kernels keep what is theirs: not among the user's, who may have no home either."""
+    return {
+        "IPYTHONDIR": str(aside / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(aside / "runtime"),
+    }

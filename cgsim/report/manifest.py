@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import hashlib
 import importlib.metadata
 import io
@@ -13,7 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsim.errors import UserError
+from cgsim.errors import UserError, out_of_range
 from cgsim.resources import checkout_directory, data_directory
 from cgsim.strict_yaml import parse_yaml
 
@@ -101,7 +102,8 @@ def inputs(directory: Path | None = None) -> list[dict[str, Any]]:
     directory = directory or data_directory()
     found = []
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.parts):
+        parts = path.relative_to(directory).parts
+        if path.is_file() and not any(part.startswith(".") for part in parts):
             data = path.read_bytes()
             found.append(
                 {
@@ -122,11 +124,20 @@ def seeds(parameters: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def write_manifest(path: Path, content: dict[str, Any]) -> Path:
-    """Write `content` as JSON; returns the path."""
-    from cgsim.files import write_atomically
+def is_reproducible() -> bool:
+    """Whether SOURCE_DATE_EPOCH asks for pages that are the same byte for byte each time."""
+    return bool(os.environ.get("SOURCE_DATE_EPOCH"))
 
-    return write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+def now() -> datetime.datetime:
+    """The time of a run, UTC: the present, or what SOURCE_DATE_EPOCH says (s since 1970)."""
+    if not is_reproducible():
+        return datetime.datetime.now(datetime.UTC)
+    text = os.environ["SOURCE_DATE_EPOCH"]
+    try:
+        return datetime.datetime.fromtimestamp(int(text), datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        raise out_of_range("environment", "SOURCE_DATE_EPOCH", text, "seconds since 1970") from None
 
 
 def _git(root: Path | None, *arguments: str) -> str | None:

@@ -10,13 +10,15 @@ import contextlib
 import multiprocessing
 import os
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cgsim.errors import UserError, unknown_name
 from cgsim.files import write_atomically
+from cgsim.processes import worker_pool
 from cgsim.report.imports import skip_address_grammar
+from cgsim.report.kernel import kernel_manager
 from cgsim.report.parameters import Declared, declared_parameters
 
 if TYPE_CHECKING:
@@ -127,14 +129,11 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress, cells: int) -
     A job that fails does not stop the others. `cells` is the number of cells of all together,
     which `progress` counts.
     """
-    context = multiprocessing.get_context("spawn")
-    ticks = context.SimpleQueue()
+    ticks = multiprocessing.get_context("spawn").SimpleQueue()
     progress.start(cells)
     outcomes: dict[str, Outcome] = {}
     try:
-        with ProcessPoolExecutor(
-            min(workers, len(jobs)), mp_context=context, initializer=_share, initargs=(ticks,)
-        ) as pool:
+        with worker_pool(min(workers, len(jobs)), _share, (ticks,)) as pool:
             pending: set[Future[Outcome]] = {pool.submit(_run, job) for job in jobs}
             while pending:
                 done, pending = wait(pending, _POLL_S, FIRST_COMPLETED)
@@ -181,10 +180,11 @@ def _execute(job: Job) -> str:
 
     try:
         papermill.execute_notebook(
-            os.fspath(job.source),
-            os.fspath(job.output),
+            _literal(job.source),
+            _literal(job.output),
             parameters=job.parameters,
             kernel_name="python3",
+            kernel_manager_class=kernel_manager(),
             cwd=os.fspath(job.output.parent),
             progress_bar=False,
             execution_timeout=_CELL_TIMEOUT_S,
@@ -201,6 +201,11 @@ def _execute(job: Job) -> str:
     except Exception as error:  # a dead kernel, a time-out, an unreadable file: all are reported
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     return ""
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which takes `{name}` in one for the value of a parameter."""
+    return os.fspath(path).replace("{", "{{").replace("}", "}}")
 
 
 def _describe(path: Path) -> Notebook:

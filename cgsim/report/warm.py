@@ -7,10 +7,9 @@ that all of it is there.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from cgsim.interface import explore, misuse, packet_cost
 from cgsim.kernel import kernel_versions
 from cgsim.machines import list_machines
 from cgsim.percpu import list_layouts
+from cgsim.processes import worker_pool
 from cgsim.scenarios.trace import list_scenarios, trace
 from cgsim.trace_replay.replay import replay
 
@@ -97,16 +97,11 @@ def warm(pieces: Sequence[Piece], workers: int, progress: Progress) -> None:
             piece.run(piece.name)
             done(piece)
         rest = [piece for piece in pieces if not piece.first]
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(rest)), mp_context=spawn) as pool:
+        with worker_pool(min(workers, len(rest))) as pool:
             tasks = {pool.submit(piece.run, piece.name): piece for piece in rest}
-            try:
-                for task in as_completed(tasks):
-                    task.result()
-                    done(tasks[task])
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            for task in as_completed(tasks):
+                task.result()
+                done(tasks[task])
     finally:
         progress.close()
     store.write(stamp, b"")

@@ -70,7 +70,7 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
         ("simulate", "required: --design"),
         ("simulate --desig idr", "required: --design"),
         ("simulate --design idr -p seed", "write NAME=VALUE"),
-        ("simulate --design idr -p seed=[1", "not a YAML value"),
+        ("simulate --design idr -p seed=[1", "not valid YAML"),
         ("simulate --design idr --out table.xlsx", "ends in .csv or .parquet"),
         ("simulate --design idx", "did you mean 'idr'"),
         ("simulate --design idr --machine zen5", "unknown machine 'zen5'"),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cgsim import load_machine
-from cgsim.cli.command_line import main
+from cgsim.cli import main
 from cgsim.core.space import Native
 from cgsim.kernel import load_kernel
 from cgsim.scenarios.play import play_once
