@@ -34,7 +34,11 @@ What was not measured (--x, --cgroups, ...) gets a row without a value.
     )
     verb.add_argument("what", metavar="WHAT", choices=("published", "scale"), help="or scale")
     published = verb.add_argument_group("published")
-    published.add_argument("--benchmark", metavar="NAME", help="perfbook_count or perfbook_hash")
+    published.add_argument(
+        "--benchmark",
+        metavar="NAME",
+        help="perfbook_count, perfbook_hash, local_storage or hashmap_lookup",
+    )
     published.add_argument("--machine", metavar="NAME", help="as the published tables call it")
     published.add_argument("--case", metavar="NAME", help="one case of the benchmark")
     published.add_argument("--x", metavar="N,...", help="threads or table sizes")

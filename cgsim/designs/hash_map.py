@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cgsim.compile.jit import njit
 from cgsim.core.calls import call_and_return
-from cgsim.core.heap import allocate, release, retire
+from cgsim.core.heap import PAGE_2M, PAGE_4K, allocate, release, retire
 from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import branch, compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design
@@ -22,8 +22,9 @@ from cgsim.designs.objects import cgroup_cache
 
 _MAX_MAPS = 64
 _KEY_BYTES = 8
-_BUCKET_BYTES, _BUCKET_LOCK = 16, 8
+BUCKET_BYTES, _BUCKET_LOCK = 16, 8
 _HASH_ALU = 20  # jhash2 of two words and the bucket's address, from the recorded latency
+_VMALLOC_BYTES = 8 * 4096  # bpf_map_area_alloc takes what is larger from vmalloc
 _REF = 35  # htab_elem.lru_node.ref
 _SITE_END, _SITE_HASH = 0x500, 0x501
 # Instructions besides accesses and the two branches of an element met, and branches, from the
@@ -88,11 +89,12 @@ def prepare(heap, kernel, *, kind="htab", reads_id=False, entries=128, value_byt
     datum = key + _KEY_BYTES
     element = datum + (8 if percpu else -(-value_bytes // 8) * 8)
     buckets = 1 << max(entries - 1, 1).bit_length()
+    table = BUCKET_BYTES * buckets
     return HashMap(
         cgroup_cache(heap, kernel, 0),
         heap.add_cache("htab_elem", element),
         heap.add_cache("bpf_htab", kernel.size("bpf_htab")),
-        heap.add_cache("bucket", _BUCKET_BYTES * buckets),
+        heap.add_cache("bucket", table, page_size=PAGE_4K if table > _VMALLOC_BYTES else PAGE_2M),
         buckets,
         heap.place("global:map_idr", 8 * (_MAX_MAPS + 1)),
         heap.place("global:ids", 64),
@@ -135,7 +137,7 @@ def register(space, design):
     store(space, table + design.n_buckets_offset, 4, design.buckets, token, 0)
     store(space, table + design.hashrnd_offset, 4, 0x5BD1E995, token, 0)
     for i in range(design.buckets):
-        poke(space, buckets + _BUCKET_BYTES * i, 8, i << 1 | 1)
+        poke(space, buckets + BUCKET_BYTES * i, 8, i << 1 | 1)
     poke(space, design.maps + 8 * (count + 1), 8, table)
     poke(space, design.maps, 8, count + 1)
     return table
@@ -160,7 +162,7 @@ def _identity(space, design, cgroup):
 
 
 @njit
-def _bucket(space, design, table, identity, token):
+def bucket_of(space, design, table, identity, token):
     """(bucket's address, hash, token): from the map's header and the key on the stack."""
     _, size_token = load(space, table + design.key_size_offset, 4, token)
     seed, seed_token = load(space, table + design.hashrnd_offset, 4, token)
@@ -172,11 +174,11 @@ def _bucket(space, design, table, identity, token):
     words = join(space, join(space, size_token, seed_token), join(space, high_token, low_token))
     all_tokens = join(space, words, join(space, count_token, buckets_token))
     where = compute(space, all_tokens, _HASH_ALU, 0, 0)
-    return buckets + _BUCKET_BYTES * (hashed & (count - 1)), hashed, where
+    return buckets + BUCKET_BYTES * (hashed & (count - 1)), hashed, where
 
 
 @njit
-def _find(space, design, bucket, hashed, identity, token):
+def find_element(space, design, bucket, hashed, identity, token):
     """Walk a chain; returns (element or 0, token of its address)."""
     element, element_token = load(space, bucket, 8, token)
     while element & 1 == 0:
@@ -204,8 +206,8 @@ def lookup(space, design, cgroup, key, token, key_token):
     else:
         identity = _identity(space, design, cgroup)
         poke(space, design.key_buffer, 8, identity)
-    bucket, hashed, where = _bucket(space, design, key, identity, key_token)
-    element, element_token = _find(space, design, bucket, hashed, identity, where)
+    bucket, hashed, where = bucket_of(space, design, key, identity, key_token)
+    element, element_token = find_element(space, design, bucket, hashed, identity, where)
     if element == 0:
         for _ in range(design.miss_calls):
             call_and_return(space)
@@ -247,12 +249,12 @@ def insert(space, design, cgroup, key, token):
             return 0
         store(space, datum, 8, area, element_token, area_token)
         datum = area
-    bucket, hashed, where = _bucket(space, design, key, identity, token)
+    bucket, hashed, where = bucket_of(space, design, key, identity, token)
     work(space, 120, 15)
     store(space, element + design.hash_offset, 4, hashed, element_token, where)
     store(space, element + design.key_offset, 8, identity, element_token, 0)
     spin_lock(space, bucket + _BUCKET_LOCK, where)
-    old, old_token = _find(space, design, bucket, hashed, identity, where)
+    old, old_token = find_element(space, design, bucket, hashed, identity, where)
     first, first_token = load(space, bucket, 8, where)
     store(space, element, 8, first, element_token, first_token)
     store(space, element + 8, 8, bucket, element_token, where)
@@ -291,10 +293,10 @@ def remove(space, design, cgroup, key, token):
     """Delete: find and unlink under the bucket's lock, free after a grace period."""
     identity = _identity(space, design, cgroup)
     poke(space, design.key_buffer, 8, identity)
-    bucket, hashed, where = _bucket(space, design, key, identity, token)
+    bucket, hashed, where = bucket_of(space, design, key, identity, token)
     work(space, 100, 12)
     spin_lock(space, bucket + _BUCKET_LOCK, where)
-    element, element_token = _find(space, design, bucket, hashed, identity, where)
+    element, element_token = find_element(space, design, bucket, hashed, identity, where)
     if element != 0:
         _unlink(space, element, element_token)
     spin_unlock(space, bucket + _BUCKET_LOCK, where)

@@ -10,14 +10,30 @@ import pandas as pd
 from cgsim.data import data_path
 from cgsim.errors import UserError, unknown_name
 from cgsim.machines import find_published
+from cgsim.validation.bpf_selftests import (
+    FILL_CASE,
+    STORAGE_CASES,
+    predict_hashmap,
+    predict_local_storage,
+)
 from cgsim.validation.perfbook import COUNT_CASES, HASH_CASES, predict_count, predict_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BENCHMARKS = ("perfbook_count", "perfbook_hash")
-_PREDICT = {"perfbook_count": predict_count, "perfbook_hash": predict_hash}
-_CASES = {"perfbook_count": tuple(COUNT_CASES), "perfbook_hash": HASH_CASES}
+_PREDICT = {
+    "perfbook_count": predict_count,
+    "perfbook_hash": predict_hash,
+    "local_storage": predict_local_storage,
+    "hashmap_lookup": predict_hashmap,
+}
+BENCHMARKS = tuple(_PREDICT)
+_CASES = {
+    "perfbook_count": tuple(COUNT_CASES),
+    "perfbook_hash": HASH_CASES,
+    "local_storage": tuple(STORAGE_CASES),
+    "hashmap_lookup": (FILL_CASE,),
+}
 
 
 def load_published() -> pd.DataFrame:
@@ -37,11 +53,11 @@ def validate_published(
 
     Parameters
     ----------
-    benchmark : "perfbook_count" or "perfbook_hash"
+    benchmark : of `BENCHMARKS`
     machine : its name in the published tables; None: every machine measured
     case : one case; None: all that this machine has
-    x : numbers of threads, or table sizes; None: those that were measured. A number that was not
-        measured gives a row without a value.
+    x : numbers of threads, table sizes, maps, keys in use, percent of fill; None: those that were
+        measured. A number that was not measured gives a row without a value.
 
     Returns
     -------
