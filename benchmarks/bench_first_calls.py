@@ -68,7 +68,7 @@ def section(*, quick: bool = False) -> str:
     return (
         "## First calls\n\n"
         "Each in a new process; cold: with an empty cache of compiled code, of which a checkout "
-        "pays each part once. Goals: 5 s cold, 0.5 s warm and for the import.\n\n" + table + "\n"
+        "pays each part once, or all at once by `cgsim warm`.\n\n" + table + "\n"
     )
 
 

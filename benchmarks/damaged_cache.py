@@ -108,10 +108,10 @@ def section() -> str:
     rows.append(("all", all_of.total(), right.total()))
     return (
         "# Damaged files of compiled code\n\n"
-        f"Written by `python -m benchmarks.damaged_cache`: {FILES} of {len(files)} files damaged in"
-        f" {ROUNDS} rounds, a new process after each. Planted pickles that ran: {int(ran)}. Rounds"
-        f" that failed or said anything: {said}. At the end all answers are right:"
-        f" {'yes' if again == expected else 'no'}.\n\n"
+        f"Written by `python -m benchmarks.damaged_cache`: {FILES} times a file of {len(files)} is"
+        f" damaged, in {ROUNDS} rounds with a new process after each. Planted pickles that ran:"
+        f" {int(ran)}. Rounds that failed or said anything: {said}. At the end all answers are"
+        f" right: {'yes' if again == expected else 'no'}.\n\n"
         + tabulate(rows, headers=("damage", "files", "right answers"), tablefmt="github")
         + "\n"
     )
