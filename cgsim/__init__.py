@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cgsim.machines import list_machines, load_machine
     from cgsim.report.build import build_report
     from cgsim.scenarios.trace import trace
+    from cgsim.studies.run import sweep
     from cgsim.trace_replay.replay import replay, replay_file
 
 _HOMES = {
@@ -39,6 +40,7 @@ _HOMES = {
     "replay_file": "cgsim.trace_replay.replay",
     "simulate": "cgsim.experiments.lookups",
     "summarise": "cgsim.experiments.summary",
+    "sweep": "cgsim.studies.run",
     "trace": "cgsim.scenarios.trace",
     "upkeep": "cgsim.experiments.upkeep",
 }
@@ -57,6 +59,7 @@ __all__ = [
     "replay_file",
     "simulate",
     "summarise",
+    "sweep",
     "trace",
     "upkeep",
 ]

@@ -41,6 +41,7 @@ VERBS = (
     "upkeep",
     "misuse",
     "explore",
+    "sweep",
     "warm",
     "report",
     "mail",

@@ -113,8 +113,9 @@ def packages_imported(root: Path, *directories: str) -> set[str]:
 
 
 def test_package_declares_what_it_imports(root: Path, project: dict) -> None:
-    """What cgsim and its notebooks import is a dependency, or one of the extra `report`."""
-    texts = [*project["dependencies"], *project["optional-dependencies"]["report"]]
+    """What cgsim and its notebooks import is a dependency, or one of an extra for users."""
+    extras = project["optional-dependencies"]
+    texts = [*project["dependencies"], *extras["report"], *extras["studies"]]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
     assert packages_imported(root, "cgsim", "notebooks") <= declared
 
