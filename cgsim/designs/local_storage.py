@@ -8,8 +8,7 @@ two of them share a slot and evict each other.
 
 6.12 pins the task to its CPU and counts a percpu busy counter around the lookup for cgroups and
 tasks; 7.3 does neither, and its lock notes what it holds in a percpu table. Of an element's two
-lists the one of its map is left out: no lookup touches it. The instruction counts of the task
-form were not recorded; they are taken to be those of the cgroup form.
+lists the one of its map is left out: no lookup touches it.
 """
 
 from typing import NamedTuple
@@ -41,7 +40,9 @@ _SITE_SLOT, _SITE_MATCH = 0x400, 0x401
 _CODE = {
     ("cgroup", "7.3"): (33, 6, 99, 18, 35, 8, 0, 0, 0, 1),
     ("sock", "7.3"): (37, 7, 103, 19, 40, 9, 0, 0, 0, 1),
+    ("task", "7.3"): (31, 5, 97, 17, 34, 7, 0, 0, 0, 1),
     ("cgroup", "6.12"): (75, 9, 132, 15, 75, 10, 3, 1, 2, 4),
+    ("task", "6.12"): (87, 7, 147, 14, 91, 8, 3, 1, 3, 5),
     ("sock", "6.12"): (33, 5, 91, 11, 37, 6, 3, 1, 0, 2),
 }
 _ELEMENT_WORK, _ELEMENT_BRANCHES = 6, 2
@@ -58,7 +59,8 @@ class LocalStorage(NamedTuple):
     usage: int  # simulated address of the use counts of the 16 slots
     pointer_offset: int  # from the owner to its storage
     state_offset: int  # of a socket's state; -1: no socket
-    refcount_offset: int  # of the cgroup's reference count; -1: not read
+    refcount_offset: int  # of the owner's reference count; -1: not read
+    refcount_bytes: int
     list_offset: int
     lock_offset: int
     index_offset: int  # of a map's cache_idx
@@ -88,6 +90,7 @@ class LocalStorage(NamedTuple):
 def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
     """`owner`: 'cgroup', 'task' or 'sock'."""
     state = refcount = -1
+    refcount_bytes = 1
     if owner == "sock":
         owners = heap.add_cache("sock", kernel.size("sock"))
         pointer = kernel.offset("sock", "sk_bpf_storage")
@@ -95,6 +98,8 @@ def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
     elif owner == "task":
         owners = heap.add_cache("task_struct", kernel.size("task_struct"))
         pointer = kernel.offset("task_struct", "bpf_storage")
+        refcount = kernel.offset("task_struct", "usage.refs.counter")
+        refcount_bytes = 4
     else:
         owners = cgroup_cache(heap, kernel, 0)
         pointer = kernel.offset("cgroup", "bpf_cgrp_storage")
@@ -122,6 +127,7 @@ def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
         pointer,
         state,
         refcount,
+        refcount_bytes,
         kernel.offset("bpf_local_storage", "list"),
         kernel.offset("bpf_local_storage", "lock"),
         kernel.offset("bpf_local_storage_map", "cache_idx"),
@@ -136,7 +142,7 @@ def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
         4 if old else 8,
         held,
         cpu_offset,
-        *_CODE["sock" if owner == "sock" else "cgroup", kernel.series],
+        *_CODE[owner, kernel.series],
     )
 
 
@@ -257,7 +263,7 @@ def _get(space, design, owner, smap, token, map_token):
         node, node_token = load(space, node, 8, element_token)
     work(space, design.miss_work, design.miss_branches)
     if design.refcount_offset >= 0:
-        load(space, owner + design.refcount_offset, 1, token)
+        load(space, owner + design.refcount_offset, design.refcount_bytes, token)
     return 0, 0  # a constant: what leads here is control
 
 

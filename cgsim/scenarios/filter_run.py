@@ -35,12 +35,14 @@ class Migration(NamedTuple):
 class FilterRun(NamedTuple):
     """Parameters: addresses and offsets in bytes.
 
-    old : 1 for 6.12, which orders its accesses differently and calls what 7.3 inlines. work,
+    old : 1 for 6.12, which orders its accesses differently and calls what 7.3 inlines. egress : 1 for
+    packets that leave, whose path is compiled apart. work,
     branches : instructions besides accesses and RCU calls with no program attached, and conditional
     branches; first : what entering the loop adds; program_work, program_branches : for each one.
     """
 
     old: int
+    egress: int
     task: Task
     guard: int
     packet: Packet
@@ -171,9 +173,15 @@ def filter_run(space, parameters, owner, key, token, key_token):
     _pin(space, parameters.migration, task.task, current_token)
     rcu_read_lock(space, task)
     current_token = _current(space, task, old, current_token)
-    array, array_token = load(space, cgroup + parameters.effective_offset, 8, cgroup_token)
+    effective = cgroup + parameters.effective_offset
     context = task.task + parameters.context_offset
-    before, before_token = load(space, context, 8, current_token)
+    if old != 0 and parameters.egress != 0:
+        before, before_token = load(space, context, 8, current_token)
+        array, array_token = load(space, effective, 8, cgroup_token)
+        current_token = _current(space, task, old, current_token)
+    else:
+        array, array_token = load(space, effective, 8, cgroup_token)
+        before, before_token = load(space, context, 8, current_token)
     store(space, context, 8, parameters.run_context, current_token, 0)
     _run_programs(space, parameters, array, array_token)
     current_token = _current(space, task, old, current_token)
