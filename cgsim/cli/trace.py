@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
         place = f"{access['struct']}+{access['offset']}"
         print(
             f"{number:>4}  {access['op']:<6} {place:<28} {access['size']:>3}  "
-            f"{access['field']:<24} after {after}"
+            f"{access['field'] or '-':<24} after {after}"
         )
     for reading, cycles in result.get("cycles", {}).items():
         print(f"{reading}: {cycles:.1f} cycles")

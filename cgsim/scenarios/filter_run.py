@@ -35,8 +35,8 @@ class Migration(NamedTuple):
 class FilterRun(NamedTuple):
     """Parameters: addresses and offsets in bytes.
 
-    old : 1 for 6.12, which orders its accesses differently and calls what 7.3 inlines. egress : 1 for
-    packets that leave, whose path is compiled apart. work,
+    old : 1 for 6.12, which orders its accesses differently and calls what 7.3 inlines. egress : 1
+    for packets that leave, whose path is compiled apart. work,
     branches : instructions besides accesses and RCU calls with no program attached, and conditional
     branches; first : what entering the loop adds; program_work, program_branches : for each one.
     """

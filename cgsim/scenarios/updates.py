@@ -135,7 +135,7 @@ _IN, _OUT = 0, 1  # enum cgroup_bpf_attach_type
 _CODE = {"7.3": (64, 12, 6, 38, 5), "6.12": (80, 12, 0, 39, 5)}
 # What the path of a packet that leaves has more than that of one that arrives: instructions and
 # branches with no program, instructions for each one, whose answer is split into two bits. Recorded
-# is their sum for one program (+2, -1 and +9, 0 beside a load); the three for each are those of the source.
+# is their sum for one program (+2, -1 and +9, 0 beside a load); the three are those of the source.
 _EGRESS = {"7.3": (-1, -1, 3), "6.12": (6, 0, 3)}
 
 

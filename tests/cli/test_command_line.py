@@ -240,6 +240,26 @@ def test_trace(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1].split()[1] == result["accesses"][0]["op"]
 
 
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "hash/position=2", "dmem/position=2", "filter/ingress=1", "net-generic",
+        "rhashtable/position=2", "blkg/hint", "array",
+    ],
+)  # fmt: skip
+def test_trace_of_accesses_without_a_name(
+    scenario: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A word without a recorded name is shown as one."""
+    assert run("trace", scenario, "--no-cycles", "--json") == 0
+    accesses = json.loads(capsys.readouterr().out)["accesses"]
+    assert any(access["field"] is None for access in accesses)
+    assert run("trace", scenario, "--no-cycles") == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    for line, access in zip(lines, accesses, strict=True):
+        assert line.split()[4] == (access["field"] or "-")
+
+
 def test_replay(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Two lines read twice: two misses, then two hits in the first level."""
     path = tmp_path / "trace.npy"
