@@ -20,6 +20,7 @@ from cgsim.errors import UserError
 if TYPE_CHECKING:
     from cgsim.designs import list_designs
     from cgsim.experiments.attribution import attribute
+    from cgsim.experiments.contention import contention
     from cgsim.experiments.lookups import lookup_cost, simulate
     from cgsim.experiments.summary import summarise
     from cgsim.experiments.upkeep import upkeep
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "attribute": "cgsim.experiments.attribution",
     "build_report": "cgsim.report.build",
+    "contention": "cgsim.experiments.contention",
     "list_designs": "cgsim.designs",
     "list_machines": "cgsim.machines",
     "load_machine": "cgsim.machines",
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "attribute",
     "build_report",
+    "contention",
     "list_designs",
     "list_machines",
     "load_machine",

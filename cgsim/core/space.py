@@ -9,6 +9,7 @@ space      a primitive                             a token
 `Traced`   also records it (`cgsim.core.traced`)   the set of accesses it depends on
 `Timed`    also drives the machine                 the tick at which the value is
            (`cgsim.core.timed`)                    ready
+`OnCpu`    likewise, one of several CPUs           likewise
 `Scout`    reads, writes nothing, and warms the    0
            host's caches (`cgsim.core.scout`)
 =========  ======================================  ==================================
@@ -28,6 +29,7 @@ from typing import NamedTuple
 
 from numba.extending import overload
 
+from cgsim.compile.block_access import get
 from cgsim.compile.intrinsics import (
     peek_i64,
     peek_u8,
@@ -40,6 +42,9 @@ from cgsim.compile.intrinsics import (
 )
 from cgsim.compile.jit import JIT_DISABLED, PART, njit
 from cgsim.core import scout, timed, traced
+
+_PAGE_SHIFT = 12
+_PAGE_MASK = (1 << _PAGE_SHIFT) - 1
 
 
 class Native(NamedTuple):
@@ -63,6 +68,23 @@ class Timed(NamedTuple):
     mem: int
     heap: int
     cpu: int
+
+
+class OnCpu(NamedTuple):
+    """The timed reading on one of several CPUs, with memory of its own where a place is percpu.
+
+    cpu : raw address of the CPU's block. table : raw address of int64[pages], for each page of the
+    simulated memory the number of its copy, from 1, or 0 if there is one for all. copies :
+    simulated address of the CPU's copies. What is read and written is the page itself; the machine
+    sees the copy (`cgsim.experiments.contention`).
+    """
+
+    mem: int
+    heap: int
+    cpu: int
+    table: int
+    pages: int
+    copies: int
 
 
 class Glance(NamedTuple):
@@ -238,6 +260,45 @@ def _timed_atomic(space, address, size, amount, token):
     return value, timed.locked(space.cpu, address, token)
 
 
+@njit(forceinline=True)
+def own_address(space, address):
+    """Where the machine sees an address that a CPU may have a copy of."""
+    page = address >> _PAGE_SHIFT
+    if page < space.pages:
+        number = get(space.table, page)
+        if number != 0:
+            return space.copies + ((number - 1) << _PAGE_SHIFT) + (address & _PAGE_MASK)
+    return address
+
+
+def _own_load(space, address, size, token):
+    return peek(space, address, size), timed.load(space.cpu, own_address(space, address), token)
+
+
+def _own_store(space, address, size, value, token, value_token):
+    poke(space, address, size, value)
+    timed.store(space.cpu, own_address(space, address), token, value_token)
+
+
+def _own_add(space, address, size, amount, token):
+    value = peek(space, address, size) + amount
+    poke(space, address, size, value)
+    return value, timed.read_modify_write(space.cpu, own_address(space, address), token)
+
+
+def _own_exchange(space, address, size, expected, desired, token):
+    value = peek(space, address, size)
+    if value == expected:
+        poke(space, address, size, desired)
+    return value, timed.locked(space.cpu, own_address(space, address), token)
+
+
+def _own_atomic(space, address, size, amount, token):
+    value = peek(space, address, size)
+    poke(space, address, size, value + amount)
+    return value, timed.locked(space.cpu, own_address(space, address), token)
+
+
 def _native_work(space, instructions, branches):
     pass
 
@@ -260,6 +321,14 @@ def _traced_branch(space, site, taken, token):
 
 def _timed_branch(space, site, taken, token):
     timed.branch(space.cpu, site, taken, token)
+
+
+def _no_note(space, what):
+    pass
+
+
+def _traced_note(space, what):
+    traced.note(space.log, what)
 
 
 def _native_compute(space, token, operations, multiplies, indexed):
@@ -322,15 +391,17 @@ def _timed_now(space):
     return timed.now(space.cpu)
 
 
-def _primitive(native, traced_reading, timed_reading, glance=None, scout_reading=None):
+def _primitive(native, traced_reading, timed_reading, glance=None, scout_reading=None, own=None):
     """Make the stub it decorates dispatch on the type of its first argument, the space.
 
-    Glance and scout do what the native reading does, unless that writes.
+    Glance and scout do what the native reading does, unless that writes; `OnCpu` does what the
+    timed one does, unless that takes an address.
     """
     readings = {
         Native: native,
         Traced: traced_reading,
         Timed: timed_reading,
+        OnCpu: own or timed_reading,
         Glance: glance or native,
         Scout: scout_reading or glance or native,
     }
@@ -355,27 +426,32 @@ def _primitive(native, traced_reading, timed_reading, glance=None, scout_reading
     return decorate
 
 
-@_primitive(_native_load, _traced_load, _timed_load, scout_reading=_scout_load)
+@_primitive(_native_load, _traced_load, _timed_load, scout_reading=_scout_load, own=_own_load)
 def load(space, address, size, token):
     """Read `size` bytes; returns (value, token of the value)."""
 
 
-@_primitive(_native_store, _traced_store, _timed_store, _glance_store)
+@_primitive(_native_store, _traced_store, _timed_store, _glance_store, own=_own_store)
 def store(space, address, size, value, token, value_token):
     """Write `size` bytes; `token` is the address' one, `value_token` the value's."""
 
 
-@_primitive(_native_add, _traced_add, _timed_add, _glance_add, _scout_add)
+@_primitive(_native_add, _traced_add, _timed_add, _glance_add, _scout_add, _own_add)
 def add_in_place(space, address, size, amount, token):
     """One unlocked instruction that adds to memory; returns (new value, its token)."""
 
 
-@_primitive(_native_atomic, _traced_atomic, _timed_atomic, _glance_atomic, _scout_atomic)
+@_primitive(
+    _native_atomic, _traced_atomic, _timed_atomic, _glance_atomic, _scout_atomic, _own_atomic
+)
 def atomic_add(space, address, size, amount, token):
     """A locked add; returns (old value, its token)."""
 
 
-@_primitive(_native_exchange, _traced_exchange, _timed_exchange, _glance_exchange, _scout_exchange)
+@_primitive(
+    _native_exchange, _traced_exchange, _timed_exchange, _glance_exchange, _scout_exchange,
+    _own_exchange,
+)  # fmt: skip
 def compare_exchange(space, address, size, expected, desired, token):
     """A locked compare and exchange; returns (old value, its token)."""
 
@@ -383,6 +459,11 @@ def compare_exchange(space, address, size, expected, desired, token):
 @_primitive(_native_work, _traced_work, _timed_work)
 def work(space, instructions, branches):
     """`instructions` that touch no object, `branches` of them conditional and well predicted."""
+
+
+@_primitive(_no_note, _traced_note, _no_note)
+def note(space, what):
+    """Something that no access shows: the traced reading keeps the largest of these numbers."""
 
 
 @_primitive(_native_branch, _traced_branch, _timed_branch)

@@ -15,7 +15,7 @@ from cgsim.compile.jit import njit
 READ, WRITE, RMW, LOCKED = range(4)
 OPERATIONS = ("R", "W", "RMW", "RMW!")
 
-_INSTRUCTIONS, _BRANCHES, _ACCESSES, _JOINS, _CAPACITY = range(5)
+_INSTRUCTIONS, _BRANCHES, _ACCESSES, _JOINS, _CAPACITY, _NOTE = range(6)
 _HEADER = 8
 _RECORD = 4  # operation, address, size, token
 
@@ -47,6 +47,7 @@ def new_log(capacity):
 def clear(log):
     """Forget what was recorded; the capacity stays."""
     log[:_CAPACITY] = 0
+    log[_NOTE] = 0
 
 
 def is_full(log):
@@ -74,6 +75,17 @@ def count(log, instructions, branches):
     """Count instructions that touch no object."""
     add(log, _INSTRUCTIONS, instructions)
     add(log, _BRANCHES, branches)
+
+
+@njit
+def note(log, what):
+    """Keep the largest of the numbers noted."""
+    put(log, _NOTE, max(get(log, _NOTE), what))
+
+
+def noted(log):
+    """The largest number noted, 0 if there is none."""
+    return int(log[_NOTE])
 
 
 @njit

@@ -14,7 +14,9 @@ teardown     (space, design, cgroup, token): the cgroup goes with all its entrie
 ===========  ===================================================================================
 
 Where a lookup takes a reference, an eighth one, `put` (space, design, datum, token), gives it back;
-users call it when they are done with a datum, and nothing happens in the other designs.
+users call it when they are done with a datum, and nothing happens in the other designs. Where the
+owner of a key has a list of its data, a ninth one, `drop` (space, design, key, token) -> how many,
+takes them all away when the owner goes; in the other designs that is a walk over all cgroups.
 
 All addresses are simulated ones. The parameters must have the fields of `COMMON_FIELDS`.
 """
@@ -45,6 +47,12 @@ def keep_no_reference(space, design, datum, token):
     """The `put` of designs whose lookup takes no reference."""
 
 
+@njit
+def keep_no_list(space, design, key, token):
+    """The `drop` of designs whose keys have no list of their data: nobody is found."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Design:
     """One lookup design. `mirrors`: the kernel code it is; `options`: what `prepare` takes."""
@@ -64,6 +72,9 @@ class Design:
     """What a reader must hold: 'rcu', 'mutex' or 'none'."""
     max_keys: int
     put: Callable[..., None] = keep_no_reference
+    drop: Callable[..., int] = keep_no_list
+    drop_options: dict[str, Any] = field(default_factory=dict, hash=False)
+    """What `prepare` takes more for users that keep the list which `drop` walks."""
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     loads_to_datum: str = ""
     """The chain of dependent loads from the cgroup pointer to the datum, for people."""
@@ -75,6 +86,11 @@ class Design:
     """True where fixed memory is sized by the number of cgroups (`prepare(entries=...)`)."""
     needs_cgroup: bool = True
     """False where the datum is found without the cgroup's address: it need not be loaded."""
+
+    @property
+    def keeps_list(self) -> bool:
+        """Whether the owner of a key has a list by which `drop` finds its data."""
+        return self.drop is not keep_no_list
 
     def new(self, heap: Heap, kernel: Kernel, n_keys: int = 0, n_cgroups: int = 0) -> Any:
         """The design's parameters on a heap, for so many keys and cgroups (0: its default)."""
@@ -173,3 +189,8 @@ def teardown(space, design, cgroup, token):
 @_generic("put")
 def put(space, design, datum, token):
     """Give back the reference that a lookup took."""
+
+
+@_generic("drop")
+def drop(space, design, key, token):
+    """The owner of a key goes, and takes away what its list leads to; returns how many data."""

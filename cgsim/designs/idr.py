@@ -47,6 +47,16 @@ class Idr(NamedTuple):
     level_branches: int
 
 
+def idr_at(heap, kernel, start, owner_cache, value_cache):
+    """The parameters of an idr that begins at byte `start` of its owner."""
+    head = start + kernel.offset("idr", "idr_rt") + kernel.offset("xarray", "xa_head")
+    base = start + kernel.offset("idr", "idr_base")
+    ids = heap.place("global:ids", 64)
+    code = _CODE[kernel.series]
+    nodes = node_cache(heap)
+    return Idr(owner_cache, value_cache, nodes, ids, start, head, base, start, 0, *code)
+
+
 def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
     """`owner`: 'cgroup' (the idr at the end of struct cgroup) or 'idr' (a bare struct idr)."""
     if owner == "idr":
@@ -55,12 +65,8 @@ def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
     else:
         start = field_offset(kernel)
         owners = cgroup_cache(heap, kernel, kernel.size("idr"))
-    head = start + kernel.offset("idr", "idr_rt") + kernel.offset("xarray", "xa_head")
-    base = start + kernel.offset("idr", "idr_base")
     values = heap.add_cache("datum", value_bytes)
-    ids = heap.place("global:ids", 64)
-    code = _CODE[kernel.series]
-    return Idr(owners, values, node_cache(heap), ids, start, head, base, start, 0, *code)
+    return idr_at(heap, kernel, start, owners, values)
 
 
 @njit

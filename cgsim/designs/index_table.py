@@ -1,10 +1,11 @@
 """Table: Tejun Heo's proposal, an integer id and an RCU-protected index table per cgroup.
 
 Mirrors `net_generic` (include/net/netns/generic.h, net/core/net_namespace.c): the table's header
-(its length and rcu_head) overlays slots 0 to 2, ids start at 3, 13 slots at first. It grows by
-copy: a new table, rcu_assign_pointer, the old one freed after a grace period. net_generic does
-not check the bound, since every network namespace grows before an id is used; a table per cgroup
-has to (`bounds_check`).
+(its length and rcu_head) overlays slots 0 to 2, ids start at 3. A table is allocated for the
+largest id that was known at that time (`max_gen_ptrs`), 13 slots at least; one that is older than
+the id grows by copy: a new table, rcu_assign_pointer, the old one freed after a grace period.
+net_generic does not check the bound, since every network namespace grows before an id is used; a
+table per cgroup has to (`bounds_check`).
 """
 
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate, release, retire
 from cgsim.core.locks import spin_lock, spin_unlock
-from cgsim.core.space import branch, compute, join, load, store, work
+from cgsim.core.space import branch, compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.ids import new_id
 from cgsim.designs.objects import cgroup_cache, field_offset
@@ -33,6 +34,7 @@ class IndexTable(NamedTuple):
     value_cache: int
     first_table_cache: int  # kmalloc-128, then doubling
     ids: int
+    most: int  # simulated address of max_gen_ptrs
     pointer_offset: int
     lock_offset: int
     datum_offset: int
@@ -52,13 +54,17 @@ def prepare(heap, kernel, *, owner="cgroup", bounds_check=True, value_bytes=16):
     values = heap.add_cache("datum" if owner == "cgroup" else "netns_priv", value_bytes)
     tables = [heap.add_cache("net_generic", _SMALLEST_CLASS << i) for i in range(_CLASSES)]
     ids = heap.place("global:ids", 64)
-    return IndexTable(owners, values, tables[0], ids, pointer, lock, 0, int(bounds_check))
+    most = heap.place("global:max_gen_ptrs", 64)
+    heap.write(most, _INITIAL_SLOTS)
+    return IndexTable(owners, values, tables[0], ids, most, pointer, lock, 0, int(bounds_check))
 
 
 @njit
 def register(space, design):
     """The key is the next free integer, from 3: the header takes the first three slots."""
-    return _FIRST_ID + new_id(space, design.ids)
+    key = _FIRST_ID + new_id(space, design.ids)
+    poke(space, design.most, 8, max(peek(space, design.most, 8), key + 1))
+    return key
 
 
 @njit
@@ -71,15 +77,24 @@ def _table_cache(design, slots):
 
 
 @njit
+def _new_table(space, design, token):
+    """net_alloc_generic: a table for the largest id known; returns (table or 0, slots, token)."""
+    slots, slots_token = load(space, design.most, 4, 0)
+    table, table_token = allocate(space, _table_cache(design, slots), token)
+    if table != 0:
+        store(space, table + _LENGTH, 4, slots, table_token, slots_token)
+    return table, slots, table_token
+
+
+@njit
 def create(space, design):
-    """A cgroup with a table of 13 slots."""
+    """A cgroup with a table for every id known."""
     cgroup, token = allocate(space, design.cgroup_cache, 0)
     if cgroup == 0:
         return 0
-    table, table_token = allocate(space, _table_cache(design, _INITIAL_SLOTS), token)
+    table, _, table_token = _new_table(space, design, token)
     if table == 0:
         return 0
-    store(space, table + _LENGTH, 4, _INITIAL_SLOTS, table_token, 0)
     store(space, cgroup + design.pointer_offset, 8, table, token, table_token)
     return cgroup
 
@@ -103,7 +118,7 @@ def lookup(space, design, cgroup, key, token, key_token):
 
 @njit
 def insert(space, design, cgroup, key, token):
-    """Allocate a datum and store it in its slot; grow the table by copy if the id is beyond it."""
+    """Allocate a datum and store it in its slot; a table older than the id is copied first."""
     datum, datum_token = allocate(space, design.value_cache, token)
     if datum == 0:
         return 0
@@ -113,11 +128,9 @@ def insert(space, design, cgroup, key, token):
     slots, slots_token = load(space, table + _LENGTH, 4, table_token)
     branch(space, _SITE_BOUND, key >= slots, slots_token)
     if key >= slots:
-        wanted = key + 1
-        larger, larger_token = allocate(space, _table_cache(design, wanted), token)
+        larger, _, larger_token = _new_table(space, design, token)
         if larger == 0:
             return 0
-        store(space, larger + _LENGTH, 4, wanted, larger_token, 0)
         for slot in range(_FIRST_ID, slots):
             value, value_token = load(space, table + 8 * slot, 8, table_token)
             store(space, larger + 8 * slot, 8, value, larger_token, value_token)

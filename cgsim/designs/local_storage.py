@@ -7,8 +7,11 @@ walk that finds its element takes the storage's lock and rewrites the slot. With
 two of them share a slot and evict each other.
 
 6.12 pins the task to its CPU and counts a percpu busy counter around the lookup for cgroups and
-tasks; 7.3 does neither, and its lock notes what it holds in a percpu table. Of an element's two
-lists the one of its map is left out: no lookup touches it.
+tasks, and a helper that finds it counted already, in a program that interrupted another, returns
+NULL; 7.3 does neither, and its lock notes what it holds in a percpu table.
+
+An element is also in one of its map's buckets, by its own address, each with a list and a lock:
+install and remove take both locks, and a map that is freed empties its buckets (`drop`).
 """
 
 from typing import NamedTuple
@@ -19,7 +22,6 @@ from cgsim.core.heap import allocate, release, retire
 from cgsim.core.space import (
     add_in_place,
     branch,
-    compare_exchange,
     compute,
     join,
     load,
@@ -30,6 +32,15 @@ from cgsim.core.space import (
 )
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.objects import cgroup_cache, running_task, stack_guard
+from cgsim.designs.storage_lists import (
+    BUCKET_BYTES,
+    MAP_NODE,
+    link_map,
+    lock,
+    unhash,
+    unlink_map,
+    unlock,
+)
 
 _SLOTS = 16
 _LOCAL_STORAGE = 32  # bpf_local_storage_elem.local_storage
@@ -56,6 +67,10 @@ class LocalStorage(NamedTuple):
     value_cache: int
     storage_cache: int
     map_cache: int
+    bucket_cache: int  # all buckets of a map
+    bucket_bits: int
+    buckets_offset: int
+    owner_offset: int  # of a storage, to what it belongs to
     usage: int  # simulated address of the use counts of the 16 slots
     pointer_offset: int  # from the owner to its storage
     state_offset: int  # of a socket's state; -1: no socket
@@ -118,11 +133,17 @@ def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
         cpu_offset = heap.place("percpu:this_cpu_off", 64)
     data = kernel.offset("bpf_local_storage_elem", "sdata.data")
     element = max(kernel.size("bpf_local_storage_elem"), data + value_bytes)
+    # bpf_local_storage_map_alloc: at least two buckets, as many as possible CPUs
+    bits = max((heap.cpus - 1).bit_length(), 1)
     return LocalStorage(
         owners,
         heap.add_cache("bpf_local_storage_elem", element),
         heap.add_cache("bpf_local_storage", kernel.size("bpf_local_storage")),
         heap.add_cache("bpf_local_storage_map", kernel.size("bpf_local_storage_map")),
+        heap.add_cache("bpf_local_storage_map_bucket", BUCKET_BYTES << bits),
+        bits,
+        kernel.offset("bpf_local_storage_map", "buckets"),
+        kernel.offset("bpf_local_storage", "owner"),
         heap.place("global:cache_idx_usage_counts", 8 * _SLOTS),
         pointer,
         state,
@@ -149,9 +170,13 @@ def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
 @njit
 def register(space, design):
     """The key is the address of a new map, which takes the least used cache slot."""
-    smap, _ = allocate(space, design.map_cache, 0)
+    smap, token = allocate(space, design.map_cache, 0)
     if smap == 0:
         return 0
+    buckets, buckets_token = allocate(space, design.bucket_cache, token)
+    if buckets == 0:
+        return 0
+    store(space, smap + design.buckets_offset, 8, buckets, token, buckets_token)
     best = 0
     for slot in range(1, _SLOTS):
         if peek(space, design.usage + 8 * slot, 8) < peek(space, design.usage + 8 * best, 8):
@@ -171,38 +196,14 @@ def create(space, design):
 
 
 @njit
-def _lock(space, design, storage, token):
-    """Take the storage's lock: 7.3's resilient spinlock notes it in the CPU's table."""
-    add_in_place(space, design.preempt, design.preempt_bytes, 1, 0)
-    if design.held != 0:
-        count, count_token = add_in_place(space, design.held, 4, 1, 0)
-        store(space, design.held + 8 * count, 8, storage, count_token, token)
-    compare_exchange(space, storage + design.lock_offset, 4, 0, 1, token)
-
-
-@njit
-def _unlock(space, design, storage, token):
-    """Release the storage's lock."""
-    if design.held != 0:
-        _, offset_token = load(space, design.cpu_offset, 8, 0)
-        store(space, storage + design.lock_offset, 1, 0, token, 0)
-        count, count_token = load(space, design.held, 4, offset_token)
-        where = join(space, offset_token, count_token)
-        store(space, design.held + 8 * count, 8, 0, where, 0)
-        add_in_place(space, design.held, 4, -1, 0)
-    else:
-        store(space, storage + design.lock_offset, 1, 0, token, 0)
-    add_in_place(space, design.preempt, design.preempt_bytes, -1, 0)
-
-
-@njit
 def _pin(space, design):
-    """6.12: migrate_disable, then count the busy counter up."""
+    """6.12: migrate_disable, then count the busy counter up; False if it was counted already."""
     current, token = load(space, design.current, 8, 0)
     where = current + design.migration_offset
     count, count_token = load(space, where, 2, token)
     store(space, where, 2, count + 1, token, count_token)
-    add_in_place(space, design.busy, 4, 1, 0)
+    busy, _ = add_in_place(space, design.busy, 4, 1, 0)
+    return busy == 1
 
 
 @njit
@@ -253,11 +254,11 @@ def _get(space, design, owner, smap, token, map_token):
             work(space, design.found_work, design.found_branches)
             for _ in range(design.found_calls - design.calls):
                 call_and_return(space)
-            _lock(space, design, storage, storage_token)
+            lock(space, design, storage + design.lock_offset, storage_token)
             load(space, node + 8, 8, element_token)  # still on the list?
             slot, slot_token = _slot(space, design, storage, smap, storage_token, map_token)
             store(space, slot, 8, element + design.smap_offset, slot_token, element_token)
-            _unlock(space, design, storage, storage_token)
+            unlock(space, design, storage + design.lock_offset, storage_token)
             return element + design.datum_offset, compute(space, element_token, 1, 0, 0)
         work(space, _ELEMENT_WORK, _ELEMENT_BRANCHES)
         node, node_token = load(space, node, 8, element_token)
@@ -274,8 +275,9 @@ def lookup(space, design, cgroup, key, token, key_token):
         call_and_return(space)
     if design.state_offset >= 0:
         load(space, cgroup + design.state_offset, 1, token)
-    if design.busy != 0:
-        _pin(space, design)
+    if design.busy != 0 and not _pin(space, design):
+        _unpin(space, design)
+        return 0, 0
     datum, datum_token = _get(space, design, cgroup, key, token, key_token)
     if design.busy != 0:
         _unpin(space, design)
@@ -287,13 +289,16 @@ def add_storage(space, design, owner, token):
     """An empty storage for an owner; returns (storage or 0, token)."""
     storage, storage_token = allocate(space, design.storage_cache, token)
     if storage != 0:
+        store(space, storage + design.owner_offset, 8, owner, storage_token, token)
         store(space, owner + design.pointer_offset, 8, storage, token, storage_token)
     return storage, storage_token
 
 
 @njit
 def insert(space, design, cgroup, key, token):
-    """Allocate an element, at first also the storage; link it at the head under the lock.
+    """Allocate an element, at first also the storage; link it to its map and at the list's head.
+
+    Both under the storage's lock, the map's bucket under its own too.
 
     An element of the map that is there already is taken out after the new one is in (BPF_ANY).
     """
@@ -310,8 +315,9 @@ def insert(space, design, cgroup, key, token):
     head = storage + design.list_offset
     node = element + design.node_offset
     work(space, 40, 8)
-    _lock(space, design, storage, storage_token)
+    lock(space, design, storage + design.lock_offset, storage_token)
     old, old_token = _find(space, design, storage, key, storage_token)
+    link_map(space, design, key, element, element_token)
     first, first_token = load(space, head, 8, storage_token)
     store(space, node, 8, first, element_token, first_token)
     store(space, node + 8, 8, head, element_token, storage_token)
@@ -319,8 +325,9 @@ def insert(space, design, cgroup, key, token):
         store(space, first + 8, 8, node, first_token, element_token)
     store(space, head, 8, node, storage_token, element_token)
     if old != 0:
+        unlink_map(space, design, key, old - design.node_offset, old_token)
         _unlink(space, design, storage, old, key, storage_token, old_token)
-    _unlock(space, design, storage, storage_token)
+    unlock(space, design, storage + design.lock_offset, storage_token)
     if old != 0:
         retire(space, design.value_cache, old - design.node_offset, old_token)
     return element + design.datum_offset
@@ -340,12 +347,8 @@ def _find(space, design, storage, key, storage_token):
 
 @njit
 def _unlink(space, design, storage, node, key, storage_token, node_token):
-    """hlist_del_init_rcu; the map's cache slot no longer shows the element."""
-    following, following_token = load(space, node, 8, node_token)
-    pointer, pointer_token = load(space, node + 8, 8, node_token)
-    store(space, pointer, 8, following, pointer_token, following_token)
-    if following != 0:
-        store(space, following + 8, 8, pointer, following_token, pointer_token)
+    """Off the storage's list; the map's cache slot no longer shows the element."""
+    unhash(space, node, node_token)
     slot, slot_token = _slot(space, design, storage, key, storage_token, 0)
     cached, _ = load(space, slot, 8, slot_token)
     if cached == node - design.node_offset + design.smap_offset:
@@ -353,23 +356,55 @@ def _unlink(space, design, storage, node, key, storage_token, node_token):
 
 
 @njit
+def _unlink_element(space, design, storage, node, key, storage_token, node_token):
+    """bpf_selem_unlink: off the map's list, then the storage's; the last one takes the storage."""
+    word = storage + design.lock_offset
+    unlink_map(space, design, key, node - design.node_offset, node_token)
+    work(space, 40, 8)
+    lock(space, design, word, storage_token)
+    _unlink(space, design, storage, node, key, storage_token, node_token)
+    unlock(space, design, word, storage_token)
+    retire(space, design.value_cache, node - design.node_offset, node_token)
+    if peek(space, storage + design.list_offset, 8) == 0:
+        owner, owner_token = load(space, storage + design.owner_offset, 8, storage_token)
+        store(space, owner + design.pointer_offset, 8, 0, owner_token, 0)
+        retire(space, design.storage_cache, storage, storage_token)
+
+
+@njit
 def remove(space, design, cgroup, key, token):
-    """Unlink the element, clear its slot under the lock; the last one takes the storage."""
+    """Find the map's element in the storage's list and unlink it."""
     storage, storage_token = load(space, cgroup + design.pointer_offset, 8, token)
     if storage == 0:
         return False
     node, node_token = _find(space, design, storage, key, storage_token)
     if node == 0:
         return False
-    work(space, 40, 8)
-    _lock(space, design, storage, storage_token)
-    _unlink(space, design, storage, node, key, storage_token, node_token)
-    _unlock(space, design, storage, storage_token)
-    retire(space, design.value_cache, node - design.node_offset, node_token)
-    if peek(space, storage + design.list_offset, 8) == 0:
-        store(space, cgroup + design.pointer_offset, 8, 0, token, 0)
-        retire(space, design.storage_cache, storage, storage_token)
+    _unlink_element(space, design, storage, node, key, storage_token, node_token)
     return True
+
+
+@njit
+def drop(space, design, key, token):
+    """bpf_local_storage_map_free: empty every bucket, give the slot back, free the map."""
+    dropped = 0
+    index = peek(space, key + design.index_offset, 2)
+    used = design.usage + 8 * index
+    poke(space, used, 8, peek(space, used, 8) - 1)
+    buckets, buckets_token = load(space, key + design.buckets_offset, 8, token)
+    for number in range(1 << design.bucket_bits):
+        bucket = buckets + BUCKET_BYTES * number
+        node, node_token = load(space, bucket, 8, buckets_token)
+        while node != 0:
+            element = node - MAP_NODE
+            storage, storage_token = load(space, element + _LOCAL_STORAGE, 8, node_token)
+            own = element + design.node_offset
+            _unlink_element(space, design, storage, own, key, storage_token, node_token)
+            node, node_token = load(space, bucket, 8, buckets_token)
+            dropped += 1
+    retire(space, design.bucket_cache, buckets, buckets_token)
+    retire(space, design.map_cache, key, token)
+    return dropped
 
 
 @njit
@@ -380,7 +415,10 @@ def teardown(space, design, cgroup, token):
         node, node_token = load(space, storage + design.list_offset, 8, storage_token)
         while node != 0:
             following, following_token = load(space, node, 8, node_token)
-            release(space, design.value_cache, node - design.node_offset, node_token)
+            element = node - design.node_offset
+            smap, _ = load(space, element + design.smap_offset, 8, node_token)
+            unlink_map(space, design, smap, element, node_token)
+            release(space, design.value_cache, element, node_token)
             node, node_token = following, following_token
         release(space, design.storage_cache, storage, storage_token)
     release(space, design.cgroup_cache, cgroup, token)
@@ -400,6 +438,7 @@ def _variant(name, title, mirrors, options, chain):
             lookup=lookup,
             remove=remove,
             teardown=teardown,
+            drop=drop,
             reader_side="rcu",
             max_keys=1 << 12,
             options=options,

@@ -5,8 +5,12 @@ struct cgroup, entries `struct cgroup_priv` of 40 bytes with the private data be
 up with the mutex held. And `get_kprobe` (kernel/kprobes.c): one global table of 64 buckets, read
 under RCU.
 
-`as_posted` keeps a fault of the 2018 code: `cgroup_priv_free` unlinks every entry of the bucket
-before it compares keys, so removing one datum loses others.
+The 2018 code's `cgroup_priv_free` walks the whole bucket and frees every entry of the key, at once
+and under the mutex: nothing waits for a grace period. `as_posted` keeps its fault: it unlinks every
+entry of the bucket before it compares keys, so removing one datum loses others.
+
+With `owner_list` an entry is also on a list of its device, as the posted i915 user keeps one
+(`cgroup_list`): that is what a driver that goes walks (`drop`). It takes 16 bytes of each entry.
 """
 
 from dataclasses import replace
@@ -18,6 +22,7 @@ from cgsim.compile.jit import JIT_DISABLED, njit
 from cgsim.core.heap import allocate, release, retire
 from cgsim.core.locks import mutex_lock, mutex_unlock, spin_lock, spin_unlock
 from cgsim.core.space import branch, compute, join, load, store, work
+from cgsim.designs import list_walk
 from cgsim.designs.base import Design, add_design
 from cgsim.designs.objects import cgroup_cache, device_cache, field_offset, running_task
 
@@ -26,7 +31,8 @@ from cgsim.designs.objects import cgroup_cache, device_cache, field_offset, runn
 _CODE = {"7.3": (5, 2, 2, 1), "6.12": (5, 2, 3, 1)}
 _SITE_END, _SITE_MATCH = 0x200, 0x201
 _PRIV_BUCKETS_BITS, _PRIV_MUTEX_BYTES = 4, 32
-_PRIV_KEY, _PRIV_NODE, _PRIV_BYTES = 8, 24, 40
+_PRIV_CGROUP, _PRIV_KEY, _PRIV_NODE, _PRIV_BYTES = 0, 8, 24, 40
+_DEVICE_LIST, _LIST_BYTES = 0, 16  # in the device; in an entry, behind the cgroup_priv
 _KPROBE_BITS = 6
 
 
@@ -46,13 +52,16 @@ class PointerHash(NamedTuple):
     lock_offset: int
     task: int
     as_posted: int
+    list_offset: int  # in an entry, of its node in the device's list; 0: there is no such list
     entry_work: int
     hit_work: int
     miss_work: int
     step_work: int
 
 
-def prepare(heap, kernel, *, owner="cgroup", mutex=True, as_posted=False, value_bytes=16):
+def prepare(
+    heap, kernel, *, owner="cgroup", mutex=True, as_posted=False, owner_list=False, value_bytes=16
+):
     """`owner`: 'cgroup' (the 2018 patch) or 'kprobe' (the global table); `mutex`: as in 2018."""
     code = _CODE[kernel.series]
     task = running_task(heap, kernel).task
@@ -64,16 +73,18 @@ def prepare(heap, kernel, *, owner="cgroup", mutex=True, as_posted=False, value_
         key = kernel.offset("kprobe", "addr")
         return PointerHash(
             owners, values, device_cache(heap), table, 0, _KPROBE_BITS, key, 0, key + 8, 0, 0, task,
-            0, *code,
+            0, 0, *code,
         )  # fmt: skip
     start = field_offset(kernel)
     buckets = 8 << _PRIV_BUCKETS_BITS
     owners = cgroup_cache(heap, kernel, buckets + _PRIV_MUTEX_BYTES)
-    values = heap.add_cache("cgroup_priv", _PRIV_BYTES + value_bytes)
+    datum = _PRIV_BYTES + (_LIST_BYTES if owner_list else 0)
+    values = heap.add_cache("cgroup_priv", datum + value_bytes)
     lock = start + buckets
     return PointerHash(
         owners, values, device_cache(heap), 0, start, _PRIV_BUCKETS_BITS, _PRIV_KEY, _PRIV_NODE,
-        _PRIV_BYTES, lock if mutex else 0, lock, task, int(as_posted), *code,
+        datum, lock if mutex else 0, lock, task, int(as_posted),
+        _PRIV_BYTES if owner_list else 0, *code,
     )  # fmt: skip
 
 
@@ -95,7 +106,12 @@ else:
 @njit
 def register(space, design):
     """The key is the address of the driver's device."""
-    return allocate(space, design.device_cache, 0)[0]
+    device, token = allocate(space, design.device_cache, 0)
+    if device != 0 and design.list_offset != 0:
+        head = device + _DEVICE_LIST
+        store(space, head, 8, head, token, token)
+        store(space, head + 8, 8, head, token, token)
+    return device
 
 
 @njit
@@ -180,6 +196,16 @@ def insert(space, design, cgroup, key, token):
         store(space, first + 8, 8, node, first_token, entry_token)
     store(space, bucket, 8, node, token, entry_token)
     _unlock(space, design, cgroup, token)
+    if design.list_offset != 0:
+        # list_add, under the driver's own lock
+        store(space, entry + _PRIV_CGROUP, 8, cgroup, entry_token, token)
+        own = entry + design.list_offset
+        head = key + _DEVICE_LIST
+        first, first_token = load(space, head, 8, 0)
+        store(space, own, 8, first, entry_token, first_token)
+        store(space, own + 8, 8, head, entry_token, 0)
+        store(space, first + 8, 8, own, first_token, entry_token)
+        store(space, head, 8, own, 0, entry_token)
     return entry + design.datum_offset
 
 
@@ -194,31 +220,77 @@ def _unlink(space, node, token):
 
 
 @njit
+def _free(space, design, node, token):
+    """The user's `free`: off its own list, then a plain kfree; under RCU a kfree_rcu."""
+    entry = node - design.node_offset
+    if design.list_offset != 0:
+        list_walk.unlink(space, entry + design.list_offset, token)
+    if design.mutex_offset != 0:
+        release(space, design.value_cache, entry, token)
+    else:
+        retire(space, design.value_cache, entry, token)
+
+
+@njit
+def _free_all(space, design, bucket, key, token):
+    """cgroup_priv_free: walk the bucket to its end, free every entry of the key.
+
+    As posted, it unlinks all entries, before it looks at their keys. True if one was freed.
+    """
+    freed = False
+    node, node_token = load(space, bucket, 8, token)
+    while node != 0:
+        following, following_token = load(space, node, 8, node_token)
+        if design.as_posted != 0:
+            _unlink(space, node, node_token)
+        found, found_token = load(
+            space, node - design.node_offset + design.key_offset, 8, node_token
+        )
+        branch(space, _SITE_MATCH, found == key, found_token)
+        if found == key:
+            if design.as_posted == 0:
+                _unlink(space, node, node_token)
+            _free(space, design, node, node_token)
+            freed = True
+        node, node_token = following, following_token
+    return freed
+
+
+@njit
 def remove(space, design, cgroup, key, token):
-    """Find, unlink, free after a grace period. As posted, unlink whatever is met on the way."""
+    """2018: free what has the key, under the mutex. RCU: find, unlink, kfree_rcu."""
+    bucket = _bucket(space, design, cgroup, key)
     _lock(space, design, cgroup, token)
     work(space, design.entry_work, 0)
-    bucket = _bucket(space, design, cgroup, key)
-    found = 0
-    node_token = token
-    if design.as_posted != 0:
-        node, node_token = load(space, bucket, 8, token)
-        while node != 0 and found == 0:
-            following, following_token = load(space, node, 8, node_token)
-            _unlink(space, node, node_token)
-            entry_key, _ = load(space, node - design.node_offset + design.key_offset, 8, node_token)
-            if entry_key == key:
-                found = node
-            node, node_token = following, following_token
-    else:
-        found, node_token = _find(space, design, bucket, key, token)
-        if found != 0:
-            _unlink(space, found, node_token)
+    if design.mutex_offset != 0:
+        freed = _free_all(space, design, bucket, key, token)
+        _unlock(space, design, cgroup, token)
+        return freed
+    node, node_token = _find(space, design, bucket, key, token)
+    if node != 0:
+        _unlink(space, node, node_token)
     _unlock(space, design, cgroup, token)
-    if found == 0:
-        return False
-    retire(space, design.value_cache, found - design.node_offset, node_token)
-    return True
+    if node != 0:
+        _free(space, design, node, node_token)
+    return node != 0
+
+
+@njit
+def drop(space, design, key, token):
+    """The driver goes: cgroup_priv_free for the cgroup of each entry on its list."""
+    dropped = 0
+    if design.list_offset == 0:
+        return dropped
+    head = key + _DEVICE_LIST
+    own, own_token = load(space, head, 8, token)
+    while own != head:
+        following, following_token = load(space, own, 8, own_token)
+        entry = own - design.list_offset
+        cgroup, cgroup_token = load(space, entry + _PRIV_CGROUP, 8, own_token)
+        remove(space, design, cgroup, key, cgroup_token)
+        own, own_token = following, following_token
+        dropped += 1
+    return dropped
 
 
 @njit
@@ -229,7 +301,10 @@ def teardown(space, design, cgroup, token):
             node, node_token = load(space, cgroup + design.table_offset + 8 * index, 8, token)
             while node != 0:
                 following, following_token = load(space, node, 8, node_token)
-                release(space, design.value_cache, node - design.node_offset, node_token)
+                entry = node - design.node_offset
+                if design.list_offset != 0:
+                    list_walk.unlink(space, entry + design.list_offset, node_token)
+                release(space, design.value_cache, entry, node_token)
                 node, node_token = following, following_token
     release(space, design.cgroup_cache, cgroup, token)
 
@@ -248,6 +323,8 @@ def _variant(name, title, mirrors, reader_side, options):
             lookup=lookup,
             remove=remove,
             teardown=teardown,
+            drop=drop,
+            drop_options={"owner_list": True},
             reader_side=reader_side,
             max_keys=1 << 20,
             options=options,

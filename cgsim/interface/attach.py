@@ -6,9 +6,12 @@ program's part has the same offset in all of them, since its text is one. A cgro
 programs are its own, then its parent's, up to the root (compute_effective_progs,
 kernel/bpf/cgroup.c); each has the program that stands in its own array's items.
 
-A buffer that is too small is replaced by a copy, the old one freed after a grace period. A program
-that runs for a single cgroup has its part's address inlined; when that buffer moves, its text has
-to be patched (`Attachments.patches`). Everything here happens under cgroup_mutex.
+A program that is detached gives its part back: the next one that fits takes the lowest place that
+is free in all its cgroups, after a grace period (`Attachments.grace_periods`: programs that run may
+still write there), and finds it cleared. A buffer that is too small is replaced by a copy, the old
+one freed after a grace period; what a running program writes behind the copy is lost (`moving`). A
+program that runs for a single cgroup has its part's address inlined; when that buffer moves, its
+text has to be patched (`Attachments.patches`). Everything here happens under cgroup_mutex.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from cgsim.core.locks import mutex_lock, mutex_unlock
 from cgsim.core.space import Native, compute, load, peek, poke, store, work
 from cgsim.designs.objects import cgroup_cache, field_offset, running_task
 from cgsim.errors import UserError, out_of_range
+from cgsim.interface.parts import clear, first_fit
 from cgsim.interface.program import Add, GetBuffer, Load, Program, verify
 
 if TYPE_CHECKING:
@@ -212,12 +216,16 @@ class Attachments:
         self.cgroups: list[int] = []
         self.sockets: list[int] = []
         self.used: list[int] = []
-        """Bytes in use of each cgroup's buffer."""
+        """Bytes of each cgroup's buffer up to the end of the last part in use."""
         self.programs: list[Program] = []
         self.attached: list[list[int]] = []
         """Numbers of the programs attached to each cgroup itself, in order."""
         self.patches = 0
         """Inlined addresses that had to be written again because a buffer moved."""
+        self.grace_periods = 0
+        """How often attach had to wait before it could use a part again."""
+        self._parts: list[tuple[int, int]] = []  # of each program: offset, end
+        self._written: list[int] = []  # of each cgroup: end of what has ever been a part
         self.code = np.zeros((0, 3), dtype=np.int64)
         self.table = np.zeros((0, PROGRAM_FIELDS), dtype=np.int64)
         self._children: list[list[int]] = []
@@ -249,6 +257,7 @@ class Attachments:
         self.attached.append([])
         self._children.append([])
         self.used.append(0)
+        self._written.append(0)
         self._room.append(0)
         self._array_class.append(-1)
         self._make_room(number, self.used[parent] if parent >= 0 else 0, self.space)
@@ -309,16 +318,24 @@ class Attachments:
                 raise UserError(
                     f"program {program.name}: cgroup {other} runs {MAX_PROGRAMS} programs already"
                 )
-        offset = -(-max(self.used[other] for other in runs_for) // 8) * 8
+        taken = [self._parts[n] for other in runs_for for n in self.effective(other)]
+        offset = first_fit(taken, buffer_bytes)
+        end = offset + buffer_bytes
+        again = [other for other in runs_for if buffer_bytes and offset < self._written[other]]
+        self.grace_periods += bool(again)
         number = self._load(program, offset)
+        self._parts.append((offset, end))
         self.attached[cgroup].append(number)
+        for other in again:
+            field = self.cgroups[other] + self.shape.buffer_offset
+            clear(space, field, offset, min(end, self._written[other]))
         for other in runs_for:
-            self._make_room(other, offset + buffer_bytes, space)
+            self._make_room(other, end, space)
             self._renew_array(other, space)
         return number
 
     def detach(self, number: int, cgroup: int) -> None:
-        """Take a program off a cgroup. Its part of the buffers stays, with what is in it."""
+        """Take a program off a cgroup. What is in its part stays until another one takes it."""
         self._require(cgroup)
         if number not in self.attached[cgroup]:
             raise UserError(
@@ -328,6 +345,7 @@ class Attachments:
         self.attached[cgroup].remove(number)
         for other in self.below(cgroup):
             self._renew_array(other, self.space)
+            self.used[other] = max((self._parts[n][1] for n in self.effective(other)), default=0)
         self._choose_paths()
 
     def _require(self, cgroup: int) -> None:
@@ -360,7 +378,9 @@ class Attachments:
             old = self._buffer_caches[self._class(room)] if room else -1
             self._swap(space, field, self._buffer_caches[new], old, self.used[cgroup])
             self._room[cgroup] = _CLASSES[new]
+            self._written[cgroup] = self.used[cgroup]
         self.used[cgroup] = max(wanted, self.used[cgroup])
+        self._written[cgroup] = max(wanted, self._written[cgroup])
 
     def _renew_array(self, cgroup: int, space: Any) -> None:
         """A new array of effective programs, with a NULL item behind."""

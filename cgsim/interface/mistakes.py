@@ -1,7 +1,8 @@
 """What each interface answers to its users' mistakes, found by making them.
 
 A mistake is played on a small population in the native reading (locks: in the traced one), and what
-comes of it is read off the answers and the memory. The same mistake is made with each design.
+comes of it is read off the answers, the memory and what locks did. The same mistake is made with
+each design.
 
 ===================  ===============================================================================
 install twice        a key is installed that is there already
@@ -10,7 +11,9 @@ use after remove     a reader keeps the datum while another removes it and a thi
 key of a dead device a driver goes and leaves its data; a new one gets its key
 ask for nothing      a key is looked up that was never installed
 remove for nothing   a key is removed that was never installed
-look up in softirq   an interrupt looks up what the task it interrupted may have locked
+look up in softirq   an interrupt looks up while the task it interrupted is in a lookup of its own
+get during the       a lookup has found a datum, whose last reference is dropped before it gets one
+last put
 first key            is the first key 0, which users take for "no key"?
 ===================  ===============================================================================
 """
@@ -26,11 +29,13 @@ from cgsim.compile.jit import njit
 from cgsim.core import traced
 from cgsim.core.heap import Heap, grace_period, release
 from cgsim.core.host_memory import address_of
+from cgsim.core.locks import SLEEPS, SPINS
 from cgsim.core.space import Native, Traced, peek, poke
 from cgsim.designs import list_designs
 from cgsim.designs.base import (
     Design,
     create,
+    drop,
     get_design,
     insert,
     keep_no_reference,
@@ -42,7 +47,7 @@ from cgsim.designs.base import (
 )
 from cgsim.designs.pointer_hash import AS_POSTED
 from cgsim.errors import unknown_name
-from cgsim.kernel import load_kernel
+from cgsim.kernel import kernel_versions, load_kernel
 from cgsim.stage.loops import compiled_for
 
 if TYPE_CHECKING:
@@ -51,7 +56,7 @@ if TYPE_CHECKING:
 HARMS = ("none", "surprise", "leak", "cannot run", "wrong answer", "use after free")
 """From nothing to the worst. surprise: an answer that is defined by accident only."""
 
-_REGISTER, _CREATE, _INSTALL, _LOOKUP, _PUT, _REMOVE, _TEARDOWN = range(7)
+_REGISTER, _CREATE, _INSTALL, _LOOKUP, _PUT, _REMOVE, _TEARDOWN, _DROP = range(8)
 _MEMORY_BYTES = 1 << 27
 _KEYS = 40
 _MARK, _OTHER_MARK = 0x1111, 0x2222
@@ -73,6 +78,8 @@ def _ask(space, design, what, cgroup, key):
         return 0
     if what == _REMOVE:
         return 1 if remove(space, design, cgroup, key, 0) else 0
+    if what == _DROP:
+        return drop(space, design, key, 0)
     teardown(space, design, cgroup, 0)
     return 0
 
@@ -87,10 +94,11 @@ class Outcome(NamedTuple):
 class _Bench:
     """A design with a cgroup and some keys."""
 
-    def __init__(self, design: Design, keys: int) -> None:
+    def __init__(self, design: Design, keys: int, kernel: str = "7.3.4") -> None:
         self.design = design
         self.heap = Heap(_MEMORY_BYTES, seed=1)
-        self.parameters = design.new(self.heap, load_kernel(), min(design.max_keys, _KEYS))
+        facts = load_kernel(kernel)
+        self.parameters = design.new(self.heap, facts, min(design.max_keys, _KEYS))
         self.native = Native(self.heap.mem, self.heap.block)
         self.kernel = compiled_for(_ask, type(self.parameters))
         self.installed: set[int] = set()
@@ -236,7 +244,12 @@ def _key_of_a_dead_device(design: Design) -> Outcome:
     bench = _Bench(design, 1)
     old = new = bench.keys[0]
     bench.install(old, _MARK)
-    if hasattr(bench.parameters, "map_cache"):
+    if design.keeps_list and not design.drop_options:
+        # what the interface itself does when a key goes, and frees it
+        bench.ask(_DROP, 0, old)
+        bench.end_grace()
+        new = bench.ask(_REGISTER, 0, 0)
+    elif hasattr(bench.parameters, "map_cache"):
         bench.remove(old)  # freeing a map frees its elements
         release(bench.native, bench.parameters.map_cache, old, 0)
         new = bench.ask(_REGISTER, 0, 0)
@@ -247,7 +260,7 @@ def _key_of_a_dead_device(design: Design) -> Outcome:
     same = "id" if new == bench.keys[0] and not new >> 12 else "address"
     if found and bench.mark(found) == _MARK:
         return Outcome("wrong answer", f"the new one has the old one's {same}, and finds its data")
-    return Outcome("none", "the old data are gone" if new == old else "the key is another one")
+    return Outcome("none", "the old data went with it" if new == old else "the key is another one")
 
 
 def _ask_for_nothing(design: Design) -> Outcome:
@@ -268,26 +281,73 @@ def _remove_for_nothing(design: Design) -> Outcome:
     return Outcome("surprise", "says that it was there") if said else Outcome("none", "says no")
 
 
+_KERNELS = tuple(reversed(kernel_versions()))
+
+
 def _look_up_in_softirq(design: Design) -> Outcome:
-    """Which words does a lookup lock? One that sleeps for them cannot run in an interrupt."""
-    bench = _Bench(design, 1)
-    bench.install(bench.keys[0], _MARK)
-    log = traced.new_log(1024)
+    """The interrupt comes while what a lookup takes and gives back is taken.
+
+    Those are the words that a lookup changes by a read-modify-write and leaves as they were: locks,
+    owners of mutexes, counters of who is inside.
+    """
+    verdicts = [_interrupted_lookup(design, kernel) for kernel in _KERNELS]
+    harm = max((verdict.harm for verdict in verdicts), key=HARMS.index)
+    texts = {verdict.what_happened for verdict in verdicts}
+    if len(texts) == 1:
+        return Outcome(harm, texts.pop())
+    named = [f"{k}: {v.what_happened}" for k, v in zip(_KERNELS, verdicts, strict=True)]
+    return Outcome(harm, "; ".join(named))
+
+
+def _interrupted_lookup(design: Design, kernel: str) -> Outcome:
+    bench = _Bench(design, 1, kernel)
+    key = bench.keys[0]
+    bench.install(key, _MARK)
+    bench.look_up(key)  # what the first one leaves in a cache is there
+    log = traced.new_log(4096)
     space = Traced(bench.heap.mem, bench.heap.block, address_of(log))
-    bench.ask(_LOOKUP, bench.cgroup, bench.keys[0], space)
-    words = [a.address for a in traced.parse(log).accesses if a.operation == "RMW!"]
-    structs = {bench.heap.caches[bench.heap.resolve(word)[0]].struct for word in words}
-    where = f"locked instructions on {', '.join(sorted(structs))}: {len(words)}"
-    if design.reader_side == "mutex":
-        return Outcome("cannot run", f"sleeps if the interrupted task has the mutex; {where}")
-    return Outcome("none", f"never sleeps; {where}" if words else "takes no lock")
+    bench.ask(_LOOKUP, bench.cgroup, key, space)
+    accesses = traced.parse(log).accesses
+    changed = {(a.address, a.size) for a in accesses if a.operation.startswith("RMW")}
+    before = {word: int(peek(bench.native, *word)) for word in changed}
+    locked = [a.address for a in accesses if a.operation == "RMW!"]
+    bench.ask(_LOOKUP, bench.cgroup, key)
+    given_back = [word for word in changed if int(peek(bench.native, *word)) == before[word]]
+    for address, size in given_back:
+        poke(bench.native, address, size, before[address, size] + 1)
+    traced.clear(log)
+    found = bench.ask(_LOOKUP, bench.cgroup, key, space)
+    structs = {bench.heap.caches[bench.heap.resolve(word)[0]].struct for word in locked}
+    where = f"locked instructions on {', '.join(sorted(structs))}: {len(locked)}"
+    if traced.noted(log) == SLEEPS:
+        return Outcome("cannot run", f"it sleeps for the mutex of the task it interrupted; {where}")
+    if traced.noted(log) == SPINS:
+        return Outcome("cannot run", f"it spins for ever on the lock of that task; {where}")
+    if found == 0:
+        return Outcome("wrong answer", "NULL, though the datum is there: busy with the task's own")
+    return Outcome("none", f"runs; {where}" if locked else "runs; no locked instruction")
+
+
+def _get_during_the_last_put(design: Design) -> Outcome:
+    """The last reference goes between a lookup's find and its get: the count is 0 by then."""
+    if design.put is keep_no_reference:
+        return Outcome("none", "takes no reference")
+    bench = _Bench(design, 1)
+    key = bench.keys[0]
+    datum = bench.install(key, _MARK)
+    bench.ask(_PUT, 0, datum)  # as remove does, which unlinked it after the lookup had found it
+    found = bench.ask(_LOOKUP, bench.cgroup, key)
+    if found == 0:
+        return Outcome("none", "NULL: a count of 0 is not raised")
+    bench.end_grace()
+    return Outcome("use after free", "a reference to freed memory: 0 was raised to 1")
 
 
 def _first_key(design: Design) -> Outcome:
     bench = _Bench(design, 1)
     if bench.keys[0] == 0:
         return Outcome("surprise", "the first key is 0: a test for 'no key' refuses it")
-    return Outcome("none", "not 0")
+    return Outcome("none", "1" if bench.keys[0] == 1 else "not 0")
 
 
 @dataclass(frozen=True)
@@ -307,6 +367,7 @@ MISUSES = (
     Misuse("ask for nothing", _ask_for_nothing, keys=2),
     Misuse("remove for nothing", _remove_for_nothing, keys=2),
     Misuse("look up in softirq", _look_up_in_softirq),
+    Misuse("get during the last put", _get_during_the_last_put),
     Misuse("first key", _first_key),
 )
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _KEYS = {"quick": (1, 4, 16), "full": (1, 4, 16, 64, 256, 1024)}
 _CGROUPS = {"quick": (10, 100, 1000), "full": (10, 100, 1000, 10_000)}
-_SAMPLES = {"quick": 8, "full": 64}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def study_designs(
     keys = sorted({*_KEYS[preset], n_keys})
     cgroups = sorted({*_CGROUPS[preset], n_cgroups})
 
-    def updates(footprint_bytes: int, samples: int) -> pd.DataFrame:
+    def updates(footprint_bytes: int) -> pd.DataFrame:
         frames = [
             upkeep(
                 name,
@@ -73,7 +72,6 @@ def study_designs(
                 n_keys=n_keys,
                 data=ways(get_design(name))[0],
                 footprint_bytes=footprint_bytes,
-                samples=samples,
                 replicates=setting.replicates,
                 seed=setting.seed,
                 kernel=setting.kernel,
@@ -88,9 +86,8 @@ def study_designs(
         n_keys,
         over_keys(setting, keys, n_cgroups),
         over_cgroups(setting, cgroups, n_keys),
-        updates(0, _SAMPLES[preset]),
-        # fewer, since each walks through much memory
-        updates(FOOTPRINT_BYTES, _SAMPLES[preset] // 2),
+        updates(0),
+        updates(FOOTPRINT_BYTES),
         memory_cost(names, possible_cpus=possible_cpus, n_keys=n_keys, kernel=setting.kernel),
     )
 

@@ -83,13 +83,13 @@ def test_locks_are_those_of_the_design() -> None:
     assert played("htab").loc["install", "locks"] == "bucket"
 
 
-def test_a_table_grows_by_copy() -> None:
-    """13 slots, ids from 3: ten keys fit, the eleventh copies the table and retires it."""
-    assert played("table", n_keys=10)["copied_bytes"].sum() == 0
-    frame = played("table", n_keys=11).loc[["first install", "install"]]
-    copied = frame["copied_bytes"] @ np.array([1.0, 11.0])  # the removed one is installed again
-    assert copied == pytest.approx(8 * 10 + 4 + 8, rel=0.2), "ten slots, the length, the new slot"
-    assert frame["waiting_bytes"] @ np.array([1.0, 11.0]) == 128
+def test_a_table_is_made_for_all_keys_known() -> None:
+    """Ids from 3: 40 keys are 43 words, taken with the cgroup; nothing is ever copied."""
+    few, many = (played("table", n_keys=n) for n in (10, 40))
+    assert many.loc["create", "allocated_bytes"] - few.loc["create", "allocated_bytes"] == 512 - 128
+    for frame in (few, many):
+        assert frame["copied_bytes"].sum() == 0
+        assert frame.loc["install", "waiting_bytes"] == 0
 
 
 def test_removal_waits_and_is_paid_later() -> None:
@@ -102,6 +102,40 @@ def test_dropping_a_key_grows_with_cgroups() -> None:
     few, many = (played("list", n_cgroups=n).loc["drop key"] for n in (50, 500))
     assert many["instructions"] == pytest.approx(10 * few["instructions"], rel=0.05)
     assert many["waiting_bytes"] == 10 * few["waiting_bytes"]
+
+
+def test_dropping_a_key_walks_its_list_where_there_is_one() -> None:
+    """dmem: two lists a pool, its reference and its region's; nothing of cgroups without one."""
+    few, many = (played("dmem", n_cgroups=n).loc["drop key"] for n in (50, 500))
+    assert many["instructions"] == pytest.approx(10 * few["instructions"], rel=0.1)
+    assert (few["left"], many["left"]) == (0, 0)
+    assert few["blocks"] == "updates of all cgroups"
+    assert few["operations"] == 1
+    hashed = played("hash", n_cgroups=50).loc["drop key"]
+    assert hashed["left"] == hashed["waiting_bytes"] == 0, "freed at once, under each one's mutex"
+    assert hashed["locks"] == "cgroup (mutex)"
+    assert hashed["blocks"] == "lookups and updates of the same cgroup"
+
+
+def test_destroykey_leaves_what_lies_deeper() -> None:
+    row = played("v4", n_cgroups=50, samples=2).loc["drop key"]
+    assert row["left"] == 52
+    assert row["locked"] == 0
+
+
+def test_atomics_are_no_locks() -> None:
+    """v4 installs under the idr's lock, and takes and drops a reference."""
+    frame = played("v4")
+    assert frame.loc["install", "atomics"] == 2
+    assert frame.loc["install", "locks"] == "cgroup"
+    assert frame.loc["remove", "atomics"] == 1
+    assert played("table").loc["install", "atomics"] == 0
+
+
+def test_times_say_what_they_rest_on() -> None:
+    assert played("idr").loc["install", "evidence"] == "recorded: idr_alloc"
+    assert played("idr").loc["create", "evidence"] == "not recorded"
+    assert set(played("list")["evidence"]) == {"not recorded"}
 
 
 @pytest.mark.compiled
@@ -128,14 +162,14 @@ def test_percpu_data_are_zeroed_on_every_cpu() -> None:
 
 def test_same_seed_same_answer_whatever_the_threads() -> None:
     one, two = (
-        upkeep("table", MACHINE, n_cgroups=9, n_keys=16, samples=2, replicates=2, threads=threads)
+        upkeep("idr", MACHINE, n_cgroups=9, n_keys=100, samples=2, replicates=2, threads=threads)
         for threads in (1, 2)
     )
     pd.testing.assert_frame_equal(one, two)
     first, second = (
         one.loc[one["replicate"] == replicate, "ns"].to_numpy() for replicate in (0, 1)
     )
-    assert (first != second).any(), "in another order the table grows otherwise"
+    assert (first != second).any(), "in another order the tree grows otherwise"
 
 
 def test_one_key() -> None:
