@@ -23,7 +23,7 @@ def add(verbs: Any) -> None:
 examples:
   cgsim contention --machine zen4-genoa
   cgsim contention --design table --design v4 -p 'cpus=[1, 28]' -p 'uses=[percpu]'
-  cgsim contention -p n_cgroups=1000 -p zipf=1.1 --json
+  cgsim contention -p user=packet-hook -p n_cgroups=1000 -p zipf=1.1 --json
 
 Lines that move between CPUs and what is waited for stand beside the times: ns of a lookup with its
 use of the datum, means over replicates. Designs without a figure are named with the reason.

@@ -50,6 +50,7 @@ from cgsim.designs.base import Design, get_design, list_designs, lookup, put
 from cgsim.errors import UserError
 from cgsim.experiments.counters import busy_machine
 from cgsim.experiments.footprint import own_areas, ways
+from cgsim.experiments.places_of_use import fit, get_user
 from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import COMMON, Range, check_choice, check_common
 from cgsim.machines import Machine, load_machine
@@ -161,8 +162,10 @@ def _cause(blocks, cause):
     return total
 
 
-def why_not(design: Design, use: str, n_cgroups: int = 1) -> str:
-    """Why a design has no figure for a use of the datum; "" if it has one."""
+def why_not(design: Design, use: str, user: str = "") -> str:
+    """Why a design has no figure for a use of the datum (by a user); "" if it has one."""
+    if user and not (at_home := fit(design, user)).usable:
+        return at_home.why
     if use == "percpu":
         return "" if "percpu" in ways(design) else "its datum is not a pointer to percpu areas"
     return "its data are percpu by themselves" if own_areas(design) else ""
@@ -173,7 +176,8 @@ def contention(
     designs: Sequence[str | Design] = (),
     *,
     cpus: Sequence[int] = CPUS,
-    uses: Sequence[str] = ("read", "percpu", "shared"),
+    uses: Sequence[str] = USES,
+    user: str = "",
     n_cgroups: int = 1,
     zipf: float = 1.0,
     lookups_per_cpu: int = LOOKUPS_PER_CPU,
@@ -189,6 +193,7 @@ def contention(
     designs : names or `Design`s; none: all
     cpus : numbers of CPUs
     uses : of `USES`
+    user : of `cgsim.experiments.places_of_use`: only designs that this one can use; "": all
     n_cgroups : 1: all CPUs look up the same cgroup; more: each lookup picks one
     zipf : exponent of the cgroups' popularity; 0: all alike
     lookups_per_cpu : measured per replicate, after half as many (at least two for each cgroup in
@@ -225,6 +230,8 @@ def contention(
             )
     for use in uses:
         check_choice("contention", "uses", use, USES)
+    if user:
+        get_user(user)
     check_common("contention", replicates=replicates, seed=seed, threads=threads)
     Range(1, _MAX_CGROUPS).check("contention", "n_cgroups", n_cgroups)
     Range(0, 4, whole=False).check("contention", "zipf", zipf)
@@ -237,11 +244,11 @@ def contention(
     parts: list[pd.DataFrame] = []
     for design in dict.fromkeys(chosen):
         named = {"design": design.name} | facts
-        possible = [use for use in uses if not why_not(design, use)]
+        possible = [use for use in uses if not why_not(design, use, user)]
         reasons = [
             named | {"use": use, "usable": False, "why": why, "sleeps": False}
             for use in uses
-            if (why := why_not(design, use))
+            if (why := why_not(design, use, user))
         ]
         if possible:
             one = partial(

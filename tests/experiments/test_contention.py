@@ -95,6 +95,9 @@ def test_who_has_no_figure_is_named() -> None:
     assert not rows.loc[("percpu-htab", "shared"), "usable"]
     assert rows.loc[("percpu-htab", "shared"), "why"] == "its data are percpu by themselves"
     assert rows.loc[("idr", "percpu"), "usable"]
+    hook = cgsim.contention(MACHINE, ["hash"], cpus=[1], user="packet-hook", **QUICK)
+    assert not hook["usable"].any()
+    assert "not in softirq" in hook["why"].iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,7 @@ def test_who_has_no_figure_is_named() -> None:
         ({"zipf": -1}, "zipf = -1 is not allowed"),
         ({"designs": ["tabel"]}, "did you mean 'table'"),
         ({"cpus": []}, "cpus"),
+        ({"user": "drivr"}, "did you mean 'driver'"),
     ],
 )
 def test_bad_arguments(options: dict[str, Any], message: str) -> None:
