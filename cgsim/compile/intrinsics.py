@@ -66,6 +66,14 @@ poke_u8, poke_u16, poke_u32, poke_i64 = _poke(8), _poke(16), _poke(32), _poke(64
 
 if JIT_DISABLED:
 
+    def real(array, index):
+        """The float64 at `index` of the array at raw address `array`."""
+        return ctypes.c_double.from_address(int(array) + 8 * int(index)).value
+
+    def put_real(array, index, value):
+        """Write the float64 at `index` of the array at raw address `array`."""
+        ctypes.c_double.from_address(int(array) + 8 * int(index)).value = float(value)
+
     def wrapping_sum(a, b):
         """a + b modulo 2**64, as int64."""
         return (int(a) + int(b) + (1 << 63)) % (1 << 64) - (1 << 63)
@@ -98,6 +106,29 @@ if JIT_DISABLED:
 
 else:
     function_address = numba_internals.function_address
+
+    def _real_pointer(builder, array, index):
+        pointer = builder.inttoptr(array, ir.DoubleType().as_pointer())
+        return builder.gep(pointer, [index])
+
+    @intrinsic
+    def real(typingctx, array, index):
+        """The float64 at `index` of the array at raw address `array`."""
+
+        def codegen(context, builder, signature, arguments):
+            return builder.load(_real_pointer(builder, *arguments))
+
+        return types.float64(types.int64, types.int64), codegen
+
+    @intrinsic
+    def put_real(typingctx, array, index, value):
+        """Write the float64 at `index` of the array at raw address `array`."""
+
+        def codegen(context, builder, signature, arguments):
+            builder.store(arguments[2], _real_pointer(builder, *arguments[:2]))
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.float64), codegen
 
     # numba tells LLVM that sums and products of int64 do not overflow
 

@@ -29,6 +29,7 @@ from cgsim.percpu import lifetime, many_cpus
 from cgsim.percpu.base import SCRATCH, Layout, get_layout
 from cgsim.percpu.chunks import UNIT_BYTES, populated_bytes
 from cgsim.percpu.counter_memory import Place
+from cgsim.percpu.turns import MAX_CPUS, clock_keys
 from cgsim.stage.population import Population, build_population
 from cgsim.workloads.popularity import alias_table, draw_many, zipf_pmf
 
@@ -166,7 +167,7 @@ class Stand:
 
     def keys(self) -> np.ndarray:
         """The heap of the CPUs' clocks: int64[cpus]."""
-        return many_cpus.clock_keys(self.blocks)
+        return clock_keys(self.blocks)
 
     def done_by_cpu(self) -> np.ndarray:
         """Updates by CPU: int64[cpus]."""
@@ -212,9 +213,9 @@ class Stand:
     def meet(self) -> None:
         """All CPUs wait for the last one."""
         keys = self.keys()
-        latest = int(keys.max()) // many_cpus.MAX_CPUS + TICKS
+        latest = int(keys.max()) // MAX_CPUS + TICKS
         for key in keys:
-            clock, cpu = divmod(int(key), many_cpus.MAX_CPUS)
+            clock, cpu = divmod(int(key), MAX_CPUS)
             many_cpus.idle(self.space._replace(cpu=int(self.blocks[cpu])), latest - clock)
 
     def read(self, rounds: int, *, instructions: int = LOOP_INSTRUCTIONS) -> np.ndarray:

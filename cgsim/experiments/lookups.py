@@ -17,12 +17,12 @@ confidence intervals of replicates.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cgsim.core.block_fields import C_RETIRE, CAUSES, TICKS
+from cgsim.core.block_fields import C_RETIRE, CAUSES, S_TRANSFERS, TICKS
 from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
@@ -43,6 +43,7 @@ from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import check_common, check_switches
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
+from cgsim.percpu.turns import clock_keys
 from cgsim.stage.callers import (
     BEHIND_DISPATCH,
     IGNORE_DATUM,
@@ -62,13 +63,17 @@ from cgsim.stage.loops import (
     run_stream,
 )
 from cgsim.stage.population import Population, build_population
+from cgsim.stage.streams import COLUMNS, Surroundings, run_rows
 from cgsim.stage.surroundings import Stage
-from cgsim.workloads import load_workload, make_stream
+from cgsim.workloads import Feeds, load_workload
+from cgsim.workloads.acts import REACH_MASK, REACHES_AN_EVENT
+from cgsim.workloads.base import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from cgsim.workloads import GpuWorkload, NetworkWorkload
+    from cgsim.workloads import GpuWorkload, NetworkWorkload, Stream
 
 MODES = ("throughput", "dependent", "isolated")
 _MODE_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
@@ -173,7 +178,7 @@ def lookup_cost(
 def simulate(
     design: str | Design,
     machine: str | Machine,
-    workload: str | NetworkWorkload | GpuWorkload,
+    workload: str | Path | NetworkWorkload | GpuWorkload,
     *,
     user: str | None = None,
     lookups: int = 4000,
@@ -192,10 +197,10 @@ def simulate(
     ----------
     design : name, or a `Design`
     machine : name, path of a profile, or a `Machine`
-    workload : name, or a workload
+    workload : name (`cgsim.list_workloads`), file, or a workload
     user : who looks up, of `cgsim.experiments.places_of_use`; None: the first whose workloads reach
         the cgroup as this one does
-    lookups : measured per replicate, after as many that only warm
+    lookups : measured per replicate over all CPUs, after as many that only warm
     replicates : with seeds seed, seed + 1, ...
     prefetch_next_line : a miss beyond L2 also brings the next line of its page
     threads : host threads over replicates; the result does not depend on it
@@ -218,18 +223,24 @@ def simulate(
     instructions, accesses, mispredicts per lookup
     field_bytes, cgroup_bytes,          memory (`cgsim.stage.population.Memory`)
     entry_bytes, fixed_bytes
+    rate_per_s, cpus                    lookups a second of a CPU; CPUs that play it at once
+    event_ns, lookups_per_event         mean time of a packet or ioctl: all its lookups together
+    transfers                           lines that came from another core, per lookup
     ==================================  =======================================================
 
     Raises UserError for a bad argument.
     """
-    scenario = load_workload(workload, **parameters) if isinstance(workload, str) else workload
+    if isinstance(workload, Workload):
+        scenario = workload
+        if parameters:
+            raise UserError("workload parameters go with a workload's name, not with a workload")
+    else:
+        scenario = load_workload(workload, **parameters)
     chosen, model = resolve(design, machine)
     check_common("simulate", lookups=lookups, replicates=replicates, seed=seed, threads=threads)
     check_switches(
         "simulate", aged=aged, prefetch_next_line=prefetch_next_line, without_lookup=without_lookup
     )
-    if parameters and not isinstance(workload, str):
-        raise UserError("workload parameters go with the name of a workload, not with a workload")
     who = user_for(scenario, user)
 
     def one(replicate: int) -> list[dict[str, Any]]:
@@ -330,8 +341,9 @@ def _timed(
     stage: Stage,
     actors: np.ndarray | None = None,
     places: bool = False,
+    cpus: int = 1,
 ) -> tuple[System, Timed]:
-    """A fresh machine that has looked up and used every datum once, in random order.
+    """A fresh machine whose CPU 0 has looked up and used every datum once, in random order.
 
     actors : what stands for each cgroup in the stage's stream; None: looked up without a caller.
 
@@ -341,7 +353,7 @@ def _timed(
     n_keys = population.keys.size
     pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
     order = np.column_stack(np.divmod(pairs, n_keys))
-    spec = system_spec(machine, prefetch_next_line=prefetch)
+    spec = system_spec(machine, cpus, prefetch_next_line=prefetch)
     system = System(spec, population.heap, places=places)
     space = Timed(population.heap.mem, population.heap.block, system.cpu())
     what = (population.parameters, population.cgroups, population.keys)
@@ -439,33 +451,30 @@ def play_workload(
     facts : the row's first columns, among them `user`, `seed` and `lookups`.
     """
     warm = facts["lookups"]
+    cpus = scenario.cpus
     chosen, use = for_user(chosen, facts["user"])
-    place = BEHIND_DISPATCH if scenario.reach == "skb" else OF_TASK
+    feeds = Feeds(scenario, facts["seed"])
+    around = feeds.surrounding
+    hot, ring = (-(-max(size, 64) // 64) * 64 for size in (around.hot_bytes, around.ring_bytes))
     stage = Stage(
-        _kernel(kernel), place, use, calls(chosen), scenario.hot_bytes, scenario.ring_bytes,
-        own_programs=own_programs(chosen),
+        _kernel(kernel), BEHIND_DISPATCH if scenario.reach == "skb" else OF_TASK, use,
+        calls(chosen), hot * cpus, ring * cpus, own_programs=own_programs(chosen), cpus=cpus,
     )  # fmt: skip
     population = _populate(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, facts["seed"], aged, stage
     )
-    stream = make_stream(scenario, 2 * warm, facts["seed"])
-    busy_ns = stream.instructions / stream.instructions_per_ns + stream.idle_ns
-    rows = np.column_stack(
-        [
-            stream.cgroup,
-            stream.key,
-            stream.actor,
-            stream.hot_lines,
-            stream.cold_lines,
-            np.rint(busy_ns * model.ghz * TICKS).astype(np.int64),
-        ]
-    )
-    actors = stage.furnish(population, stream.actor_cgroup, facts["seed"])
-    scene = stage.scene(population, actors, rcu_held=stream.rcu_held, seed=facts["seed"])
+    parts = tuple(rows_of(feeds.take(warm), scenario, model) for _ in range(2))
+    actors = stage.furnish(population, around.actors, facts["seed"])
+    scene = stage.surroundings(
+        population, actors, around.parents, (hot, ring), rcu_held=scenario.rcu_held,
+        seed=facts["seed"],
+    )  # fmt: skip
     if without_lookup:
         caller = scene.caller._replace(use=NO_LOOKUP, calls=0)
         scene = scene._replace(caller=caller, read_lock=0)
-    system, space = _timed(population, model, facts["seed"], prefetch, stage, places=places)
+    system, space = _timed(
+        population, model, facts["seed"], prefetch, stage, places=places, cpus=cpus
+    )
     visit(space, scene.caller, actors, _MAX_VISITS)
     counts: list[np.ndarray] = []
 
@@ -473,10 +482,72 @@ def play_workload(
         if system.places is not None:
             counts.append(system.places.counts.copy())
 
-    row = _play(system, space, population, model, scene, facts, rows, warm, once_warm)
-    row["rate_per_s"] = stream.rate_per_s
-    del actors  # the scene points into it until here
+    changes = 1 if scenario.changes_cgroups else None
+    row = _play_rows(system, space, population, model, scene, facts, parts, changes, once_warm)
+    del actors, around  # the scene points into them until here
     return row, system, counts[0] if counts else None
+
+
+class Rows(NamedTuple):
+    """What `run_rows` plays: int64[n, 7], where each CPU's rows begin and end, and their time."""
+
+    rows: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+    ns: float
+
+
+def rows_of(stream: Stream, workload: NetworkWorkload | GpuWorkload, machine: Machine) -> Rows:
+    """A stream on a machine's clock."""
+    ns = stream.column("instructions") / workload.instructions_per_ns + stream.column("idle_ns")
+    ticks = np.rint(ns * machine.ghz * TICKS).astype(np.int64)
+    begins = stream.column("act") & REACH_MASK >= REACHES_AN_EVENT
+    rows = np.empty((len(stream), len(COLUMNS)), dtype=np.int64)
+    for number, name in enumerate(COLUMNS[:-1]):
+        rows[:, number] = stream.column(name)
+    rows[:, -1] = np.where(begins, ticks, stream.column("instructions"))
+    return Rows(rows, stream.starts[:-1], stream.starts[1:], float(ns.sum()) / stream.cpus)
+
+
+def _play_rows(
+    system: System,
+    space: Timed,
+    population: Population,
+    machine: Machine,
+    scene: Surroundings,
+    facts: dict[str, Any],
+    parts: Sequence[Rows],
+    changes: int | None,
+    once_warm: Callable[[], None],
+) -> dict[str, Any]:
+    """Run rows on a machine's CPUs: those of the first part only warm."""
+    blocks = system.cpu_row()
+    causes = np.zeros(len(CAUSES), dtype=np.int64)
+    costs = np.zeros(0, dtype=np.int64)
+    before, transfers = np.zeros(4, dtype=np.int64), 0
+    for number, part in enumerate(parts):
+        if number == 1:
+            once_warm()
+            before, transfers = _counted(system), system.system_field(S_TRANSFERS)
+        costs = np.zeros(part.rows.shape[0], dtype=np.int64)
+        run_rows(
+            space, population.parameters, population.cgroups, population.keys, part.rows,
+            part.begins, part.ends, blocks, clock_keys(blocks), scene, changes, costs, causes,
+        )  # fmt: skip
+    counted = _counted(system) - before
+    counted[0] = costs.sum()
+    row = facts | _costs(machine, counted, causes, costs.size)
+    for name, quantile in _QUANTILES.items():
+        row[name] = float(np.quantile(costs, quantile)) / TICKS / machine.ghz
+    acts = parts[-1].rows[:, COLUMNS.index("act")]
+    events = max(int((acts & REACH_MASK >= REACHES_AN_EVENT).sum()), 1)
+    row |= _memory_columns(population)
+    row["rate_per_s"] = 1e9 * costs.size / max(parts[-1].ns, 1e-9)
+    row["cpus"] = blocks.size
+    row["event_ns"] = row["ns"] * costs.size / events
+    row["lookups_per_event"] = costs.size / events
+    row["transfers"] = (system.system_field(S_TRANSFERS) - transfers) / costs.size
+    return row
 
 
 def _play(
@@ -509,9 +580,12 @@ def _play(
 
 def _counted(system: System) -> np.ndarray:
     """int64[4]: ticks, instructions, accesses and mispredicts so far."""
-    counts = system.counters()
     names = ("instructions", "accesses", "mispredicts")
-    return np.array([system.field(C_RETIRE), *(counts[n] for n in names)], dtype=np.int64)
+    total = np.zeros(4, dtype=np.int64)
+    for cpu in range(system.cpu_row().size):
+        counts = system.counters(cpu)
+        total += [system.field(C_RETIRE, cpu), *(counts[n] for n in names)]
+    return total
 
 
 def _costs(

@@ -12,21 +12,17 @@ two CPUs exchange their tasks.
 
 from typing import NamedTuple
 
-import numpy as np
 from numba.extending import overload
 
 from cgsim.compile.block_access import add, get, put
 from cgsim.compile.jit import JIT_DISABLED, PART, njit
-from cgsim.core.block_fields import C_RETIRE
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed, load, now, pause, work
 from cgsim.designs.base import lookup
 from cgsim.percpu.base import SCRATCH, from_row, peek_sum, read, reset, step
 from cgsim.percpu.queued import PARKED, take_wake
+from cgsim.percpu.turns import CPU_BITS, CPU_MASK, MAX_CPUS, enter, leave, sift
 
-CPU_BITS = 12  # a key of the heap is clock << CPU_BITS | CPU
-CPU_MASK = (1 << CPU_BITS) - 1
-MAX_CPUS = 1 << CPU_BITS
 CHANCES = 1024
 
 # Words of scratch that belong to the turns; the first three are the layout's, then `queued.WAKE`.
@@ -106,50 +102,13 @@ if not JIT_DISABLED:
 
 
 @njit
-def sift(keys, size):
-    """Restore the heap after its first key grew."""
-    key = keys[0]
-    at = 0
-    child = 1
-    while child < size:
-        if child + 1 < size and keys[child + 1] < keys[child]:
-            child += 1
-        if keys[child] >= key:
-            break
-        keys[at] = keys[child]
-        at = child
-        child = 2 * at + 1
-    keys[at] = key
-
-
-@njit
-def _leave(keys, size):
-    """Take the first key out of the heap; returns the new size."""
-    keys[0] = keys[size - 1]
-    if size > 1:
-        sift(keys, size - 1)
-    return size - 1
-
-
-@njit
-def _enter(keys, size, key):
-    """Put a key into the heap; returns the new size."""
-    at = size
-    while at > 0 and keys[(at - 1) // 2] > key:
-        keys[at] = keys[(at - 1) // 2]
-        at = (at - 1) // 2
-    keys[at] = key
-    return size + 1
-
-
-@njit
 def _wake(space, blocks, keys, live, woken, clock):
     """A parked CPU goes on at `clock`, if it is not later already; returns the heap's size."""
     own = Timed(space.mem, space.heap, blocks[woken])
     late = clock - now(own)
     if late > 0:
         pause(own, late, 0)
-    return _enter(keys, live, now(own) << CPU_BITS | woken)
+    return enter(keys, live, now(own) << CPU_BITS | woken)
 
 
 @njit
@@ -224,7 +183,7 @@ def run_updates(
             pause(own, plan.switch_ticks, 0)
         if phases[cpu] == 0:
             if account[STARTED] >= updates:
-                live = _leave(keys, live)
+                live = leave(keys, live)
                 continue
             if account[STARTED] == warm and account[BEGIN_TICKS] == 0:
                 account[BEGIN_TICKS] = keys[0] >> CPU_BITS
@@ -271,7 +230,7 @@ def run_updates(
             account[DONE] += 1
         woken = take_wake(registers)
         if phase >= PARKED:
-            live = _leave(keys, live)
+            live = leave(keys, live)
         else:
             keys[0] = now(own) << CPU_BITS | cpu
             sift(keys, live)
@@ -370,16 +329,3 @@ def sums_of(space, layout, rows, fields, sums):
 def idle(space, ticks):
     """The CPU does something else for `ticks`."""
     pause(space, ticks, 0)
-
-
-@njit
-def _fill_keys(blocks, keys):
-    for cpu in range(blocks.size):
-        keys[cpu] = get(blocks[cpu], C_RETIRE) << CPU_BITS | cpu
-
-
-def clock_keys(blocks):
-    """The heap of the clocks of CPUs by the raw addresses of their blocks: int64[cpus]."""
-    keys = np.empty(blocks.size, dtype=np.int64)
-    _fill_keys(blocks, keys)
-    return np.sort(keys)  # numba would compile a sort

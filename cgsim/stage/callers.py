@@ -79,6 +79,17 @@ def fetch(space, caller, number, token):
 
 
 @njit
+def run_program(space, caller, array, array_token, program):
+    """The dispatcher leaves an item of the cgroup's array in the context and calls its program."""
+    item = array + caller.items_offset + caller.item_bytes * (program % caller.programs)
+    text, text_token = load(space, item, 8, array_token)
+    store(space, caller.run_context, 8, item, 0, array_token)
+    load(space, text + _BPF_FUNC, 8, text_token)
+    call_and_return(space)
+    work(space, _PROGRAM_INSTRUCTIONS, _PROGRAM_BRANCHES)
+
+
+@njit
 def dispatch(space, caller, sock, token, program):
     """From a packet of `sock` into program number `program` of its cgroup: (cgroup, token)."""
     poke(space, caller.skb + caller.skb_sk_offset, 8, sock)
@@ -88,12 +99,7 @@ def dispatch(space, caller, sock, token, program):
     task, task_token = load(space, caller.task.current, 8, token)
     store(space, task + caller.context_offset, 8, caller.run_context, task_token, 0)
     array, array_token = load(space, cgroup + caller.effective_offset, 8, cgroup_token)
-    item = array + caller.items_offset + caller.item_bytes * (program % caller.programs)
-    text, text_token = load(space, item, 8, array_token)
-    store(space, caller.run_context, 8, item, 0, array_token)
-    load(space, text + _BPF_FUNC, 8, text_token)
-    call_and_return(space)
-    work(space, _PROGRAM_INSTRUCTIONS, _PROGRAM_BRANCHES)
+    run_program(space, caller, array, array_token, program)
     return cgroup, cgroup_token
 
 

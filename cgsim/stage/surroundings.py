@@ -16,6 +16,7 @@ from cgsim.designs.objects import running_task
 from cgsim.errors import UserError
 from cgsim.stage.callers import BEHIND_DISPATCH, COUNT_COPY, ENTRY_BYTES, OF_TASK, Caller
 from cgsim.stage.loops import Scene, compiled_for
+from cgsim.stage.streams import CURRENT, OWN_STRIDE, TASK, Surroundings, link_parents
 
 if TYPE_CHECKING:
     from cgsim.core.heap import Heap
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cgsim.stage.population import Population
 
 TCP_SOCK_BYTES = 42 * 64
-"""tcp_sock takes 42 cache lines in 6.5: commit 14006f1d8fa24, data/workloads.yml."""
+"""tcp_sock takes 42 cache lines in 6.5: commit 14006f1d8fa24, data/workloads/."""
 MAX_PROGRAMS = 64
 """BPF_CGROUP_MAX_PROGS: programs of a cgroup and hook."""
 PROGRAM_BYTES = 512
@@ -110,7 +111,7 @@ class Stage:
 
     place : of the callers (`cgsim.stage.callers`). use : what they do with a datum. hot_bytes,
     ring_bytes : memory of other code. stream_entries : arguments of a caller that fetches them.
-    own_programs : each cgroup runs programs of its own.
+    own_programs : each cgroup runs programs of its own. cpus : that play at once.
     """
 
     kernel: Kernel
@@ -121,6 +122,8 @@ class Stage:
     ring_bytes: int
     stream_entries: int = 0
     own_programs: bool = False
+    cpus: int = 1
+    own: int = 0
     skb: int = 0
     hot: int = 0
     ring: int = 0
@@ -153,6 +156,11 @@ class Stage:
             tasks = heap.add_cache("task_struct", size, stride_bytes=size, name="task_struct")
             self.caches["task"] = tasks
             self.caches["css_set"] = heap.add_cache("css_set", kernel.size("css_set"))
+        if self.cpus > 1:
+            self.own = heap.place("CPUs", OWN_STRIDE * self.cpus)
+            for cpu in range(self.cpus):
+                base = self.own + OWN_STRIDE * cpu
+                heap.write(base + CURRENT, base + TASK)
         if self.use == COUNT_COPY:
             self.cpu_offset = heap.place("percpu:this_cpu_off", 64)
             self.caches["copy"] = heap.add_cache("percpu:counter", COPY_BYTES, page_size=PAGE_4K)
@@ -243,6 +251,41 @@ class Stage:
             ring=self.ring,
             ring_lines=max(self.ring_bytes // 64, 1),
             actors=address_of(actors),
+            read_lock=int(population.design.reader_side == "rcu" and not rcu_held),
+            seed=seed,
+            caller=self.caller(population),
+        )
+
+    def surroundings(
+        self,
+        population: Population,
+        actors: np.ndarray,
+        parents: np.ndarray,
+        strides: tuple[int, int],
+        *,
+        rcu_held: bool,
+        seed: int,
+    ) -> Surroundings:
+        """The surroundings of a workload's rows; they point into `actors` and `parents`.
+
+        parents : int64[n_cgroups], the parent of each cgroup, -1 for the root. strides : bytes of
+        one CPU's working set and ring.
+        """
+        kernel = self.kernel
+        parent_offset = kernel.offset("cgroup", "self.parent")
+        link_parents(population.native, population.cgroups, parents, parent_offset)
+        return Surroundings(
+            hot=self.hot,
+            hot_stride=strides[0],
+            ring=self.ring,
+            ring_stride=strides[1],
+            ring_lines=strides[1] // 64,
+            actors=address_of(actors),
+            parents=address_of(parents),
+            parent_offset=parent_offset,
+            state_offset=kernel.offset("sock", "__sk_common.skc_state"),
+            family_offset=kernel.offset("sock", "__sk_common.skc_family"),
+            own=self.own,
             read_lock=int(population.design.reader_side == "rcu" and not rcu_held),
             seed=seed,
             caller=self.caller(population),

@@ -17,6 +17,7 @@ from cgsim.errors import UserError, unknown_name
 from cgsim.experiments.counters import Stand, busy_machine, counting_spec, read_cost
 from cgsim.percpu import many_cpus
 from cgsim.percpu.base import get_layout
+from cgsim.percpu.turns import clock_keys
 from cgsim.validation import perfbook_hash
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _zoo(machine: Machine, cpus: int, size: int, seed: int) -> float:
     warm = perfbook_hash.SEGMENT
     ticks, _ = perfbook_hash.run_zoo(
         space, table, blocks, heads, chain, hashes, members, perfbook_hash.primes(cpus),
-        many_cpus.clock_keys(blocks), rounds + warm, warm, seed,
+        clock_keys(blocks), rounds + warm, warm, seed,
     )  # fmt: skip
     ns = ticks / TICKS / model.ghz
     return cpus * rounds / ns * 1e6

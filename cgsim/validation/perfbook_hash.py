@@ -20,7 +20,7 @@ from cgsim.compile.jit import njit
 from cgsim.core.block_fields import TICKS
 from cgsim.core.rng import random_below
 from cgsim.core.space import Timed, branch, compute, join, load, now, touch_lines, work
-from cgsim.percpu.many_cpus import CPU_BITS, CPU_MASK, sift
+from cgsim.percpu.turns import CPU_BITS, CPU_MASK, sift
 
 NAME_BYTES, BUCKET_BYTES, ELEMENT_BYTES = 32, 16, 64
 PREFETCHED_STRIDE = 2048

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from cgsim.core.rng import random_permutation
 from cgsim.errors import UserError, out_of_range
+from cgsim.limits import Range
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
 LINE_BYTES = 64
 
-COLUMNS = ("cgroup", "key", "actor", "hot_lines", "cold_lines", "instructions", "idle_ns")
-"""The arrays of a stream, in the order of the rows that a generator fills."""
+COLUMNS = (
+    "cgroup", "key", "actor", "act", "hot_lines", "cold_lines", "instructions", "idle_ns",
+)  # fmt: skip
+"""The rows of `Stream.rows`, in order."""
 
 PLACEMENT = 1
 """Random stream that decides which cgroup an actor is in."""
@@ -26,23 +27,20 @@ PLACEMENT = 1
 FIRST_STREAM = 16
 """Random streams from here on belong to the generators."""
 
+STREAMS_PER_CPU = 32
+"""Each CPU's generator has so many random streams."""
 
-class _Limits(NamedTuple):
-    """What one parameter may be."""
-
-    low: float
-    high: float
-    whole: bool
+MAX_CPUS = 64
 
 
 def quantity(unit: str, low: float, high: float) -> Any:
     """A parameter that is a finite number of `unit` in [low, high]."""
-    return field(metadata={"unit": unit, "limits": _Limits(low, high, False)})
+    return field(metadata={"unit": unit, "range": Range(low, high, whole=False)})
 
 
 def count(unit: str, low: float, high: float) -> Any:
     """A parameter that is a whole number of `unit` in [low, high]."""
-    return field(metadata={"unit": unit, "limits": _Limits(low, high, True)})
+    return field(metadata={"unit": unit, "range": Range(low, high)})
 
 
 def structured(unit: str) -> Any:
@@ -59,32 +57,25 @@ class Workload:
     """
 
     name: str
-    """The entry of data/workloads.yml that it was loaded from."""
+    """The file that it was loaded from, without directory and suffix."""
     title: str
     reach: ClassVar[str]
-    """As of a `Stream`."""
+    """'skb': through a packet's socket. 'current': through the running task."""
     rcu_held: ClassVar[bool]
-    """As of a `Stream`."""
+    """The caller is within rcu_read_lock already."""
+    changes_cgroups: ClassVar[bool] = False
+    """Whether data, or cgroups, come and go."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            limits = item.metadata.get("limits")
-            if limits is not None:
-                value = self._number(item.name, item.metadata["unit"], limits)
-                object.__setattr__(self, item.name, value)
+            allowed = item.metadata.get("range")
+            if allowed is None:
+                continue
+            value = getattr(self, item.name)
+            if not allowed.holds(value):
+                raise self.refuse(item.name, f"{allowed} {item.metadata['unit']}")
+            object.__setattr__(self, item.name, int(value) if allowed.whole else float(value))
         self.check()
-
-    def _number(self, name: str, unit: str, limits: _Limits) -> int | float:
-        """The value of a field as int or float, if it is within its limits."""
-        value = getattr(self, name)
-        allowed = f"{'a whole number' if limits.whole else 'a number'} of {limits.low:g}.."
-        allowed += f"{limits.high:g} {unit}"
-        if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
-            raise self.refuse(name, allowed)
-        number = float(value)
-        if not limits.low <= number <= limits.high or (limits.whole and not number.is_integer()):
-            raise self.refuse(name, allowed)
-        return int(number) if limits.whole else number
 
     def refuse(self, name: str, allowed: str) -> UserError:
         """The error for this workload's value of a field."""
@@ -92,6 +83,11 @@ class Workload:
 
     def check(self) -> None:
         """Raise `UserError` if fields do not fit each other."""
+
+    def choice(self, name: str, allowed: Sequence[str]) -> None:
+        """Raise `UserError` if a field is not one of these names."""
+        if getattr(self, name) not in allowed:
+            raise self.refuse(name, ", ".join(allowed))
 
 
 def units(model: type[Workload]) -> dict[str, str]:
@@ -104,77 +100,79 @@ def values(workload: Workload) -> dict[str, Any]:
     return {name: getattr(workload, name) for name in units(type(workload))}
 
 
-@dataclass(frozen=True, eq=False)
-class Stream:
-    """Lookups of one CPU in order, with what its caches and clock see between them.
+class Surrounding(NamedTuple):
+    """What the engine must build around the lookups of a workload.
 
-    All arrays are int64[n]. What lies between two lookups belongs to the later one.
+    actors : int64[n], the cgroup of each socket or task. hot_bytes : working set of other code.
+    ring_bytes : what other code streams through. parents : int64[n_cgroups], the parent of each
+    cgroup, -1 for the root.
     """
 
-    cgroup: np.ndarray
-    """Whose datum is looked up, in range(n_cgroups)."""
-    key: np.ndarray
-    """The key it is looked up under, in range(n_keys)."""
-    actor: np.ndarray
-    """The socket or process through which the cgroup is reached, in range(n_actors)."""
-    hot_lines: np.ndarray
-    """Lines of other code's own working set that are touched before: the same ones each time."""
-    cold_lines: np.ndarray
-    """Lines touched before, each time the next ones of a ring of `ring_bytes`."""
-    instructions: np.ndarray
-    """Instructions of other code before."""
-    idle_ns: np.ndarray
-    """Time before in which the CPU does nothing (ns)."""
-    n_cgroups: int
-    n_keys: int
-    n_actors: int
-    actor_cgroup: np.ndarray
-    """int64[n_actors]: the cgroup of each socket or process."""
+    actors: np.ndarray
     hot_bytes: int
-    """Bytes of the working set that `hot_lines` is a part of."""
     ring_bytes: int
-    rcu_held: bool
-    """The caller is within rcu_read_lock already."""
-    reach: str
-    """'skb': skb->sk->cgroup; 'current': current->cgroups."""
-    rate_per_s: float
-    """Lookups per second on this CPU."""
-    instructions_per_ns: float
-    """Speed of the other code, by which `instructions` take time."""
-    title: str
-    parameters: dict[str, Any]
-    sources: tuple[str, ...]
-    """Where the values of the parameters come from."""
+    parents: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Rows of some CPUs: what each looks up, and what its caches and clock see in between.
+
+    What lies between two rows belongs to the later one. Columns (`COLUMNS`): cgroup : whose datum,
+    in range(n_cgroups); key : in range(n_keys); actor : the socket or task through which the cgroup
+    is reached; act : see `cgsim.workloads.acts`; hot_lines : lines of other code's own working set
+    that are touched before, the same ones each time; cold_lines : lines touched before, each time
+    the next ones of a ring; instructions : of other code before; idle_ns : time before in which the
+    CPU does nothing.
+    """
+
+    rows: np.ndarray
+    """int64[len(COLUMNS), n], one CPU after the other."""
+    starts: np.ndarray
+    """int64[cpus + 1]: where each CPU's rows begin, and where the last one's end."""
+
+    @property
+    def cpus(self) -> int:
+        """CPUs that play it."""
+        return self.starts.size - 1
+
+    def column(self, name: str) -> np.ndarray:
+        """A column, int64[n]."""
+        return self.rows[COLUMNS.index(name)]
 
     def __len__(self) -> int:
-        return self.cgroup.size
+        return self.rows.shape[1]
 
 
 def check_request(n_lookups: object, seed: object) -> tuple[int, int]:
     """Both as int; raises `UserError` if they are not a count and a seed."""
-    numbers = []
-    for name, value, low, high in (
-        ("n_lookups", n_lookups, 1, 1 << 30),
-        ("seed", seed, 0, (1 << 63) - 1),
-    ):
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-            raise out_of_range("stream", name, value, f"a whole number of {low}..{high}")
-        if not low <= value <= high:
-            raise out_of_range("stream", name, value, f"a whole number of {low}..{high}")
-        numbers.append(int(value))
-    return numbers[0], numbers[1]
+    n = int(Range(1, 1 << 30).check("stream", "n_lookups", n_lookups))
+    return n, int(Range(0, (1 << 63) - 1).check("stream", "seed", seed))
 
 
-def place_actors(n_actors: int, n_occupied: int, n_cgroups: int, seed: int) -> np.ndarray:
+# --- the tree ---
+
+
+def parents_of(n_cgroups: int, children: int) -> np.ndarray:
+    """The parent of each cgroup, int64[n_cgroups], -1 for the root: a tree filled level by level.
+
+    children : of each cgroup that has any.
+    """
+    parents = (np.arange(n_cgroups, dtype=np.int64) - 1) // children
+    parents[0] = -1
+    return parents
+
+
+def leaves_of(n_cgroups: int, children: int) -> np.ndarray:
+    """The cgroups without children, where processes may be: int64[n]."""
+    first = max(-(-(n_cgroups - 1) // children), 0)
+    return np.arange(first, n_cgroups, dtype=np.int64)
+
+
+def place_actors(n_actors: int, n_occupied: int, leaves: np.ndarray, seed: int) -> np.ndarray:
     """The cgroup of each actor, int64[n_actors].
 
-    Actors are dealt in turn to `n_occupied` of the cgroups, which are chosen at random.
+    Actors are dealt in turn to `n_occupied` of the leaves, which are chosen at random.
     """
-    occupied = random_permutation(n_cgroups, seed, PLACEMENT)[:n_occupied]
+    occupied = leaves[random_permutation(leaves.size, seed, PLACEMENT)[:n_occupied]]
     return occupied[np.arange(n_actors) % n_occupied]
-
-
-def mean_time_ns(columns: Mapping[str, np.ndarray], instructions_per_ns: float) -> float:
-    """Mean time from one lookup to the next (ns)."""
-    busy = float(columns["instructions"].mean()) / instructions_per_ns
-    return max(busy + float(columns["idle_ns"].mean()), math.ulp(1.0))

@@ -1,70 +1,74 @@
-"""The GPU workload: lookups in the submission ioctl of a driver, on one CPU.
+"""The GPU workload: lookups in a driver's ioctls, by clients of several kinds.
 
-Clients are processes in cgroups, each with a device, which is the key. A client works in frames: it
-prepares and submits one batch after the other, waits where the step says so for what it has
-submitted since the last wait (the batches of a frame depend on each other, so their times add up),
-and sleeps until its next frame. All clients run on this CPU; their submissions are merged in order
-of time.
+Clients are processes in cgroups, each with a context on a device; devices are the keys. At a
+submission (execbuf) and at a page flip the driver reads the datum of the client's cgroup and
+device, a priority; it does not change it. A submission that allocates charges its memory to the
+datum, and up the hierarchy. Clients are dealt to the CPUs that are played. Now and then a device is
+unplugged: its datum is removed from every cgroup while the clients go on, and installed again.
 
-Before a lookup runs, in lines of the ring (cold) and of the working set (hot):
-
-- the driver: `driver_lines` hot, `driver_cold_lines` cold, `driver_instructions`;
-- the client's preparation, `prepare_us` on average, or as much of it as fits since the last lookup;
-- for `background_share` of the rest, other processes; else the CPU is idle.
-
-Preparation and other processes touch `user_lines_per_us` new lines of the ring; a lookup's cold
-lines are the whole ring at most.
+The order of events: `cgsim.workloads.gpu_feed`.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from numbers import Real
-from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.compile.jit import njit
-from cgsim.core.rng import random_unit
+from cgsim.core.host_memory import address_of
+from cgsim.errors import unknown_name
+from cgsim.workloads import gpu_feed as feed
+from cgsim.workloads.acts import (
+    CHARGE,
+    FROM_CGROUP,
+    FROM_CURRENT,
+    IGNORE,
+    INSTALL,
+    POLICY,
+    REMOVE,
+    STAY,
+    UP,
+    act_of,
+)
 from cgsim.workloads.base import (
-    COLUMNS,
     FIRST_STREAM,
     LINE_BYTES,
+    MAX_CPUS,
+    Surrounding,
     Workload,
     count,
+    leaves_of,
+    parents_of,
     place_actors,
     quantity,
     structured,
 )
+from cgsim.workloads.catalogue import Client, shared
+from cgsim.workloads.draws import EXPONENTIAL, stream_key
 
-# Random streams, counted from `FIRST_STREAM`, which is added at run time: see `network`.
-_PHASE, _PREPARE, _DURATION = range(3)
-
-_CGROUP, _KEY, _ACTOR, _HOT, _COLD, _INSTRUCTIONS, _IDLE = range(len(COLUMNS))
-
-MAX_STEP_US = 1e6
-
-# A client's own counter of draws; 2**40 submissions of each do not overlap.
-_DRAWS_PER_CLIENT = 1 << 40
+MAX_CLIENTS = 100_000
 
 
 @dataclass(frozen=True)
 class GpuWorkload(Workload):
-    """Parameters of the GPU workload; `data/workloads.yml` says where each value is from."""
+    """Parameters of the GPU workload; `data/workloads/` says where each value is from."""
 
     reach = "current"
     rcu_held = False
     n_cgroups: int = count("cgroups", 1, 1_000_000)
     """On the host, each with a datum per key."""
-    n_clients: int = count("processes", 1, 100_000)
-    """Each in a cgroup of its own, as far as there are enough."""
+    children_per_cgroup: int = count("cgroups", 1, 1_000_000)
+    """The tree's width. Clients are in its leaves, each in one of its own as far as they reach."""
+    clients: tuple[tuple[str, int], ...] = structured("kind, processes")
+    """Kinds of clients of the shared file, and how many of each."""
+    cpus: int = count("CPUs", 1, MAX_CPUS)
+    """That the clients run on, in turn."""
     n_keys: int = count("devices", 1, 65_536)
     """Clients are dealt to them in turn."""
-    steps: tuple[tuple[float, float, int], ...] = structured("us, us, 0 or 1")
-    """Submissions of a frame: GPU time from, to (uniform), and whether the client waits for it."""
-    frame_us: float = quantity("us", 0, 1e7)
-    """From one frame's start to the next one's; 0 or too short: the next one starts at once."""
-    prepare_us: float = quantity("us", 0, 1e6)
-    """Mean CPU time of the client before a submission, driver included; uniform from half to one
-    and a half times this."""
+    charge_levels: int = count("levels", 0, 64)
+    """Ancestors that an allocation is charged to, besides the client's cgroup."""
+    unplugs_per_s: float = quantity("1/s", 0, 1000)
+    """How often a device is unplugged, and plugged in again when the next one is due."""
     background_share: float = quantity("share", 0, 1)
     user_lines_per_us: float = quantity("lines/us", 0, 1000)
     driver_lines: int = count("lines", 0, 100_000)
@@ -75,34 +79,34 @@ class GpuWorkload(Workload):
 
     def check(self) -> None:
         """Raise `UserError` if fields do not fit each other."""
-        allowed = "a list of 1..1000 steps [from, to, wait], "
-        allowed += f"0 <= from <= to <= {MAX_STEP_US:g} us, wait 0 or 1"
-        steps = self.steps
-        if not isinstance(steps, (list, tuple)) or not 1 <= len(steps) <= 1000:
-            raise self.refuse("steps", allowed)
-        for step in steps:
-            if not isinstance(step, (list, tuple)) or len(step) != 3:
-                raise self.refuse("steps", allowed)
-            if not all(isinstance(number, Real) for number in step):
-                raise self.refuse("steps", allowed)
-            if not 0 <= step[0] <= step[1] <= MAX_STEP_US or step[2] not in (0, 1):
-                raise self.refuse("steps", allowed)
-        plain = tuple((float(low), float(high), int(wait)) for low, high, wait in steps)
-        object.__setattr__(self, "steps", plain)
-        if self.prepare_us == 0 and self.frame_us == 0 and self.mean_frame_us == 0:
-            raise self.refuse("prepare_us", "above 0 where neither frames nor steps take time")
+        allowed = f"a list of [kind, processes], 1..{MAX_CLIENTS} processes in all"
+        clients = self.clients
+        if not isinstance(clients, (list, tuple)) or not clients:
+            raise self.refuse("clients", allowed)
+        for pair in clients:
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise self.refuse("clients", allowed)
+            if pair[0] not in shared().clients:
+                raise unknown_name("kind of client", pair[0], shared().clients)
+            if not isinstance(pair[1], (int, np.integer)) or isinstance(pair[1], bool):
+                raise self.refuse("clients", allowed)
+            if pair[1] < 1:
+                raise self.refuse("clients", allowed)
+        object.__setattr__(self, "clients", tuple((str(k), int(n)) for k, n in clients))
+        if self.n_clients > MAX_CLIENTS:
+            raise self.refuse("clients", allowed)
+        if self.cpus > self.n_clients:
+            raise self.refuse("cpus", f"at most {self.n_clients}, the number of clients")
 
     @property
-    def mean_frame_us(self) -> float:
-        """Mean time a client takes for a frame when it does not wait for the next one's start."""
-        waited = max((i for i, step in enumerate(self.steps) if step[2]), default=-1)
-        on_gpu = sum((low + high) / 2 for low, high, _ in self.steps[: waited + 1])
-        return on_gpu + len(self.steps) * self.prepare_us
+    def changes_cgroups(self) -> bool:  # type: ignore[override]
+        """Whether data come and go."""
+        return self.unplugs_per_s > 0
 
     @property
-    def n_actors(self) -> int:
+    def n_clients(self) -> int:
         """Processes that submit."""
-        return self.n_clients
+        return sum(n for _, n in self.clients)
 
     @property
     def hot_bytes(self) -> int:
@@ -114,108 +118,58 @@ class GpuWorkload(Workload):
         """What drivers, clients and other processes stream through."""
         return self.user_ring_bytes // LINE_BYTES * LINE_BYTES
 
-    def generate(self, n_lookups: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of a stream, int64[7, n_lookups], and the cgroup of each process."""
-        occupied = min(self.n_clients, self.n_cgroups)
-        actor_cgroup = place_actors(self.n_clients, occupied, self.n_cgroups, seed)
-        parameters = _Parameters(
-            first_stream=FIRST_STREAM,
-            ring_lines=self.ring_bytes // LINE_BYTES,
-            **{name: getattr(self, name) for name in _Parameters._fields[2:]},
+    def surrounding(self, seed: int) -> Surrounding:
+        """What the engine builds around the lookups."""
+        leaves = leaves_of(self.n_cgroups, self.children_per_cgroup)
+        return Surrounding(
+            actors=place_actors(self.n_clients, min(self.n_clients, leaves.size), leaves, seed),
+            hot_bytes=self.hot_bytes,
+            ring_bytes=self.ring_bytes,
+            parents=parents_of(self.n_cgroups, self.children_per_cgroup),
         )
-        out = np.empty((len(COLUMNS), n_lookups), np.int64)
-        _fill(parameters, np.array(self.steps, np.float64), actor_cgroup, out, seed)
-        return out, actor_cgroup
+
+    def feed(self, cpu: int, surrounding: Surrounding, seed: int) -> feed.GpuFeed:
+        """The generator of a CPU's rows."""
+        kinds = [shared().clients[kind] for kind, _ in self.clients]
+        kind_of = np.repeat(np.arange(len(kinds)), [n for _, n in self.clients])
+        # one kind after the other, so that devices and CPUs get some of each
+        clients = np.arange(self.n_clients)[cpu :: self.cpus]
+        most_charges = max(int(kind.charges_per_submission) for kind in kinds) + 1
+        parameters = feed.Parameters(
+            ring_lines=self.ring_bytes // LINE_BYTES,
+            unplugger=int(cpu == 0),
+            submit=act_of(FROM_CURRENT, POLICY),
+            charge=act_of(STAY, CHARGE),
+            charge_up=act_of(UP, CHARGE),
+            remove=act_of(FROM_CGROUP, IGNORE, REMOVE),
+            install=act_of(FROM_CGROUP, IGNORE, INSTALL),
+            most_rows=1 + most_charges * (1 + self.charge_levels) + max(k.flips for k in kinds),
+            **{name: getattr(self, name) for name in feed.Parameters._fields[8:]},
+        )
+        table, arrays = _kinds(kinds)
+        places = feed.Places(address_of(surrounding.actors), address_of(surrounding.parents))
+        return feed.GpuFeed(
+            parameters,
+            table,
+            places,
+            [*arrays, surrounding.actors, surrounding.parents],
+            clients,
+            kind_of[clients],
+            feed.Keys(*(int(stream_key(seed, FIRST_STREAM + i)) for i in range(5))),
+        )
 
 
-class _Parameters(NamedTuple):
-    """What the kernel needs of a `GpuWorkload`, under the same names, and the ring's lines."""
-
-    first_stream: int
-    ring_lines: int
-    n_keys: int
-    frame_us: float
-    prepare_us: float
-    background_share: float
-    user_lines_per_us: float
-    driver_lines: int
-    driver_cold_lines: int
-    driver_instructions: int
-    instructions_per_ns: float
-
-
-@njit
-def _prepare_us(p, seed, client, done):
-    """CPU time of a client before its submission number `done`."""
-    index = client * _DRAWS_PER_CLIENT + done
-    return p.prepare_us * (0.5 + random_unit(seed, p.first_stream + _PREPARE, index))
-
-
-@njit
-def _sift_down(heap, times, here):
-    """Restore the heap of clients by time of submission, then number, below a place too early."""
-    while 2 * here + 1 < heap.size:
-        child = 2 * here + 1
-        if child + 1 < heap.size and _earlier(times, heap[child + 1], heap[child]):
-            child += 1
-        if not _earlier(times, heap[child], heap[here]):
-            return
-        heap[here], heap[child] = heap[child], heap[here]
-        here = child
-
-
-@njit
-def _earlier(times, a, b):
-    return times[a] < times[b] or (times[a] == times[b] and a < b)
-
-
-@njit
-def _fill(p, steps, actor_cgroup, out, seed):
-    """Play submissions in order of time. steps : float64[k, 3]; out : int64[7, n], overwritten."""
-    n_clients = actor_cgroup.size
-    times = np.empty(n_clients)  # of the next submission (us)
-    prepared = np.empty(n_clients)  # what that one took (us)
-    frames = np.empty(n_clients)  # start of the frame (us)
-    pending = np.zeros(n_clients)  # GPU time not waited for yet (us)
-    done = np.zeros(n_clients, np.int64)
-    for c in range(n_clients):
-        frames[c] = random_unit(seed, p.first_stream + _PHASE, c) * p.frame_us
-        prepared[c] = _prepare_us(p, seed, c, 0)
-        times[c] = frames[c] + prepared[c]
-    heap = np.arange(n_clients)
-    for place in range(n_clients // 2 - 1, -1, -1):
-        _sift_down(heap, times, place)
-
-    before = 0.0
-    for i in range(out.shape[1]):
-        c = heap[0]
-        gap_us = times[c] - before
-        before = times[c]
-        busy_us = min(prepared[c], gap_us)
-        busy_us += p.background_share * (gap_us - busy_us)
-        instructions = max(int(1e3 * busy_us * p.instructions_per_ns), p.driver_instructions)
-        out[_CGROUP, i] = actor_cgroup[c]
-        out[_KEY, i] = c % p.n_keys
-        out[_ACTOR, i] = c
-        out[_HOT, i] = p.driver_lines
-        cold = p.driver_cold_lines + int(busy_us * p.user_lines_per_us)
-        out[_COLD, i] = min(cold, p.ring_lines)
-        out[_INSTRUCTIONS, i] = instructions
-        out[_IDLE, i] = max(int(1e3 * gap_us - instructions / p.instructions_per_ns), 0)
-
-        step = done[c] % steps.shape[0]
-        u = random_unit(seed, p.first_stream + _DURATION, c * _DRAWS_PER_CLIENT + done[c])
-        pending[c] += steps[step, 0] + u * (steps[step, 1] - steps[step, 0])
-        start = times[c]
-        if steps[step, 2] != 0.0:
-            start += pending[c]
-            pending[c] = 0.0
-        if step == steps.shape[0] - 1:
-            # A client that is late starts at once, and counts from there.
-            frames[c] = max(frames[c] + p.frame_us, start)
-            start = frames[c]
-            pending[c] = 0.0
-        done[c] += 1
-        prepared[c] = _prepare_us(p, seed, c, done[c])
-        times[c] = start + prepared[c]
-        _sift_down(heap, times, 0)
+def _kinds(kinds: list[Client]) -> tuple[feed.Kinds, list[np.ndarray]]:
+    """The table of kinds, and the arrays it points into."""
+    lengths = np.array([len(kind.steps) for kind in kinds], dtype=np.int64)
+    arrays = {
+        "steps": np.array([step for kind in kinds for step in kind.steps], dtype=np.float64),
+        "first_step": np.cumsum(lengths) - lengths,
+        "n_steps": lengths,
+        "frame_us": np.array([kind.frame_us for kind in kinds]),
+        "prepare_us": np.array([kind.prepare_us for kind in kinds]),
+        "flips": np.array([kind.flips for kind in kinds], dtype=np.int64),
+        "charges": np.array([kind.charges_per_submission for kind in kinds]),
+    }
+    addresses = {name: address_of(array) for name, array in arrays.items()}
+    return feed.Kinds(**addresses, exponential=EXPONENTIAL), list(arrays.values())

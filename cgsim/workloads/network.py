@@ -1,87 +1,92 @@
-"""The network workload: lookups of a hook in the receive path, on the CPU of one RX queue.
+"""The network workload: the programs of a hook in the receive path, on CPUs that serve RX queues.
 
-Packets belong to flows, flows to sockets, sockets to cgroups. Flows are drawn by a Zipf law, in
-trains of packets of one size. NAPI polls take batches of min(largest, 1 + Poisson(rate * window))
-packets. GRO merges segments of equal size and flow within a batch, and the hook runs once per
-merged packet.
+Packets belong to flows, flows to sockets, sockets to cgroups; receive-side scaling deals sockets to
+queues, so that a cgroup has sockets on several. Every packet that reaches the hook runs all
+`n_keys` programs of its cgroup's effective array, in order; the first `inherited_programs` of them
+are attached to the root, and use its datum. Each program has a key, whose datum it looks up in the
+packet's cgroup and, if it charges up the hierarchy, in `charge_levels` ancestors too.
 
-What other code does before a lookup, in lines of the ring (cold) and of its working set (hot):
-
-- for each packet received: `packet_lines` cold ones, descriptor and headers, never the payload;
-- for each delivery: `stack_lines` hot ones, and `socket_lines`, which are hot while deliveries go
-  to one socket and cold when the socket changes;
-- after each batch the application that got it: `application_lines` hot ones once, then
-  `application_cold_lines` cold ones for each delivery with payload, and the payload's own lines
-  times `payload_touched_share` by the copy to the user.
-
-What the application does stands before the first lookup of the next batch, and so does the time in
-which the CPU idles: what the last batch's work left of the time until this poll.
+How packets arrive, are taken in polls and merged: `cgsim.workloads.network_feed`.
 """
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.compile.jit import njit
-from cgsim.core.rng import random_below, random_permutation, random_unit
+from cgsim.core.host_memory import address_of
 from cgsim.errors import unknown_name
+from cgsim.workloads import network_feed as feed
+from cgsim.workloads.acts import FROM_SKB, STAY, UP, USES, act_of
 from cgsim.workloads.base import (
     COLUMNS,
     FIRST_STREAM,
     LINE_BYTES,
+    MAX_CPUS,
+    STREAMS_PER_CPU,
+    Surrounding,
     Workload,
     count,
+    leaves_of,
+    parents_of,
     place_actors,
     quantity,
     structured,
 )
-from cgsim.workloads.catalogue import catalogue
-from cgsim.workloads.popularity import AliasTable, alias_table, batch_pmf, draw, zipf_pmf
-
-# Random streams, counted from `FIRST_STREAM`. The kernel adds that at run time: a constant would be
-# part of an argument's type, and each stream would compile `draw` again.
-_FLOWS, _FLOW, _SIZE, _LENGTH, _BATCH, _ARRIVAL, _HOOK = range(7)
-
-# Rows of the output, in the order of `COLUMNS`.
-_CGROUP, _KEY, _ACTOR, _HOT, _COLD, _INSTRUCTIONS, _IDLE = range(len(COLUMNS))
-
-# What has gathered since the last lookup, then lookups and deliveries so far and the last socket.
-_G_HOT, _G_COLD, _G_INSTRUCTIONS, _G_IDLE, _G_LOOKUPS, _G_DELIVERIES, _G_LAST, _G_BATCH_WORK = (
-    range(8)
-)
-_GATHERED = 8
+from cgsim.workloads.catalogue import shared
+from cgsim.workloads.draws import EXPONENTIAL, guide
+from cgsim.workloads.popularity import zipf_pmf
 
 MAX_FLOWS = 1 << 22
+ARRIVALS = ("poisson", "on-off", "line-rate")
+RING_BUFFER_BYTES = 2048
 
 
 @dataclass(frozen=True)
 class NetworkWorkload(Workload):
-    """Parameters of the network workload; `data/workloads.yml` says where each value is from."""
+    """Parameters of the network workload; `data/workloads/` says where each value is from."""
 
     reach = "skb"
     rcu_held = True
     n_cgroups: int = count("cgroups", 1, 1_000_000)
     """On the host, each with a datum per key."""
+    children_per_cgroup: int = count("cgroups", 1, 1_000_000)
+    """The tree's width: its depth is what n_cgroups make of it. Sockets are in its leaves."""
     active_cgroups: int = count("cgroups", 1, 1_000_000)
-    """Of these, with sockets."""
+    """Leaves with sockets."""
     n_sockets: int = count("sockets", 1, 1_000_000)
     """On the host, spread evenly over the queues."""
     rx_queues: int = count("queues", 1, 1024)
+    cpus: int = count("CPUs", 1, MAX_CPUS)
+    """Of the CPUs that each serve a queue, how many are played, at once."""
     flows_per_socket: int = count("flows", 1, 1_000_000)
     zipf_s: float = quantity("exponent", 0, 3)
     """Popularity of flows; 0 is uniform."""
     n_keys: int = count("keys", 1, 65_536)
-    programs_per_hook: int = count("lookups", 1, 64)
-    """Lookups for each packet, of consecutive keys; with more keys than these, the packet's hook is
-    one of several, drawn uniformly."""
+    """Programs of the hook, each with its own key: all of them run, in order."""
+    inherited_programs: int = count("programs", 0, 65_536)
+    """Of these, attached to the root, whose datum they use; they run first."""
+    charge_levels: int = count("levels", 0, 64)
+    """Ancestors in which a program uses its datum too, from the parent up."""
+    program_uses: tuple[str, ...] = structured("names")
+    """What the programs do with their data, in turn; names of `cgsim.workloads.acts.USES`."""
     packets_per_s_per_queue: float = quantity("packets/s", 1, 1e8)
+    arrivals: str = structured("name")
+    """poisson; on-off: bursts of Poisson arrivals; line-rate: back to back on the wire."""
+    burst_us: float = quantity("us", 0.1, 1e6)
+    """Median length of a burst, lognormal, for on-off."""
+    burst_sigma: float = quantity("of the logarithm", 0, 4)
+    burst_factor: float = quantity("times the mean rate", 1, 1000)
+    """Rate within a burst; pauses are exponential, and as long as keeps the mean rate."""
+    line_gbit_s: float = quantity("Gbit/s", 0.001, 1000)
+    """Of the wire that all queues share, for line-rate."""
     interrupt_window_us: float = quantity("us", 0, 1000)
-    """From the first packet's arrival to the poll."""
+    """From the first packet's arrival to the poll, where the CPU was idle."""
     batch_max_packets: int = count("packets", 1, 64)
     packet_mix: str = structured("name")
-    """Wire sizes and their weights, a name of `mixes` in the file."""
+    """Wire sizes and their weights, a name of `mixes` in the shared file."""
     header_bytes: int = count("bytes", 0, 256)
     train_packets: float = quantity("packets", 1, 1000)
     """Mean number of consecutive packets of a flow with payload (geometric)."""
@@ -99,7 +104,7 @@ class NetworkWorkload(Workload):
     stack_instructions: int = count("instructions", 0, 1_000_000)
     """For each delivery, up to the hook."""
     program_instructions: int = count("instructions", 0, 1_000_000)
-    """Of a program, after its lookup."""
+    """Of a program, besides its lookup."""
     application_instructions: int = count("instructions", 0, 100_000_000)
     """For each delivery with payload."""
     instructions_per_ns: float = quantity("instructions/ns", 0.01, 100)
@@ -108,26 +113,41 @@ class NetworkWorkload(Workload):
 
     def check(self) -> None:
         """Raise `UserError` if fields do not fit each other."""
-        if self.active_cgroups > self.n_cgroups:
-            raise self.refuse("active_cgroups", f"at most n_cgroups = {self.n_cgroups}")
-        if self.programs_per_hook > self.n_keys:
-            raise self.refuse("programs_per_hook", f"at most n_keys = {self.n_keys}")
+        leaves = self._leaves().size
+        if self.active_cgroups > leaves:
+            raise self.refuse("active_cgroups", f"at most {leaves}, the leaves of the tree")
+        if self.inherited_programs > self.n_keys:
+            raise self.refuse("inherited_programs", f"at most n_keys = {self.n_keys}")
+        if self.cpus > self.rx_queues:
+            raise self.refuse("cpus", f"at most rx_queues = {self.rx_queues}")
         if self.n_flows > MAX_FLOWS:
-            most = MAX_FLOWS // self.n_actors
-            raise self.refuse("flows_per_socket", f"at most {most} with {self.n_actors} sockets")
-        mixes = catalogue().mixes
+            most = MAX_FLOWS // self.sockets_per_queue
+            sockets = self.sockets_per_queue
+            raise self.refuse("flows_per_socket", f"at most {most} with {sockets} sockets a queue")
+        self.choice("arrivals", ARRIVALS)
+        uses = self.program_uses
+        if isinstance(uses, str) or not isinstance(uses, (list, tuple)) or not uses:
+            raise self.refuse("program_uses", f"a list of names of {', '.join(USES)}")
+        for use in uses:
+            if use not in USES:
+                raise unknown_name("program_uses", use, USES)
+        object.__setattr__(self, "program_uses", tuple(uses))
+        mixes = shared().mixes
         if not isinstance(self.packet_mix, str) or self.packet_mix not in mixes:
             raise unknown_name("packet_mix", self.packet_mix, mixes)
 
+    def _leaves(self) -> np.ndarray:
+        return leaves_of(self.n_cgroups, self.children_per_cgroup)
+
     @property
-    def n_actors(self) -> int:
-        """Sockets whose packets arrive on this queue."""
+    def sockets_per_queue(self) -> int:
+        """Sockets whose packets arrive on one queue."""
         return math.ceil(self.n_sockets / self.rx_queues)
 
     @property
     def n_flows(self) -> int:
-        """Flows whose packets arrive on this queue."""
-        return self.n_actors * self.flows_per_socket
+        """Flows whose packets arrive on one queue."""
+        return self.sockets_per_queue * self.flows_per_socket
 
     @property
     def hot_bytes(self) -> int:
@@ -137,213 +157,85 @@ class NetworkWorkload(Workload):
     @property
     def ring_bytes(self) -> int:
         """Receive ring and the sockets: what is streamed through."""
-        lines = self.receive_ring_bytes // LINE_BYTES + self.n_actors * self.socket_lines
+        lines = self.receive_ring_bytes // LINE_BYTES + self.sockets_per_queue * self.socket_lines
         return LINE_BYTES * lines
 
     @property
-    def expected_batch_packets(self) -> float:
-        """Mean number of packets of a poll."""
-        return float(self._batch_pmf() @ np.arange(1, self.batch_max_packets + 1))
+    def mean_wire_bytes(self) -> float:
+        """Mean size of a packet on the wire, its frame check sequence included."""
+        mix = shared().mixes[self.packet_mix]
+        return float(np.average(mix.sizes, weights=mix.weights))
 
-    def _batch_pmf(self) -> np.ndarray:
-        more = self.packets_per_s_per_queue * self.interrupt_window_us * 1e-6
-        return batch_pmf(more, self.batch_max_packets)
+    def surrounding(self, seed: int) -> Surrounding:
+        """What the engine builds around the lookups."""
+        sockets = self.sockets_per_queue * self.cpus
+        return Surrounding(
+            actors=place_actors(sockets, self.active_cgroups, self._leaves(), seed),
+            hot_bytes=self.hot_bytes,
+            ring_bytes=self.ring_bytes,
+            parents=parents_of(self.n_cgroups, self.children_per_cgroup),
+        )
 
-    def generate(self, n_lookups: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of a stream, int64[7, n_lookups], and the cgroup of each socket."""
-        actor_cgroup = place_actors(self.n_actors, self.active_cgroups, self.n_cgroups, seed)
-        out = np.empty((len(COLUMNS), n_lookups), np.int64)
-        _fill(self._parameters(), self._tables(actor_cgroup, seed), out, seed)
-        return out, actor_cgroup
-
-    def _parameters(self) -> "_Parameters":
-        same = {name: getattr(self, name) for name in _Parameters._fields[1:]}
-        return _Parameters(first_stream=FIRST_STREAM, **same)
-
-    def _tables(self, actor_cgroup: np.ndarray, seed: int) -> "_Tables":
-        mix = catalogue().mixes[self.packet_mix]
+    def feed(self, cpu: int, surrounding: Surrounding, seed: int) -> feed.NetworkFeed:
+        """The generator of a CPU's rows."""
+        mix = shared().mixes[self.packet_mix]
         payload = np.maximum(np.array(mix.sizes, np.int64) - self.header_bytes, 0)
         # A packet without payload comes alone: fewer trains of the others keep the mix.
         trains = np.array(mix.weights) / np.where(payload > 0, self.train_packets, 1.0)
-        return _Tables(
-            flows=alias_table(zipf_pmf(self.n_flows, self.zipf_s)),
-            flow_actor=flow_actors(self, seed),
-            actor_cgroup=actor_cgroup,
-            sizes=alias_table(trains),
-            payload=payload,
-            batches=alias_table(self._batch_pmf()),
+        uses = [USES.index(use) for use in self.program_uses]
+        acts = np.array(
+            [
+                [act_of(reach, uses[key % len(uses)]) for reach in (STAY, UP)]
+                for key in range(self.n_keys)
+            ],
+            dtype=np.int64,
         )
+        sockets = self.sockets_per_queue * cpu + flow_sockets(self)
+        flows, flow_arrays = guide(zipf_pmf(self.n_flows, self.zipf_s))
+        sizes, size_arrays = guide(trains)
+        wire = np.array(mix.sizes, np.int64)
+        trains_of_flow = np.zeros(self.n_flows, np.int64)
+        arrays = [sockets, surrounding.actors, surrounding.parents, payload, wire, acts]
+        arrays += [trains_of_flow, *flow_arrays, *size_arrays]
+        tables = feed.Tables(
+            flows=flows,
+            flow_actor=address_of(sockets),
+            actor_cgroup=address_of(surrounding.actors),
+            parents=address_of(surrounding.parents),
+            sizes=sizes,
+            payload=address_of(payload),
+            wire=address_of(wire),
+            acts=address_of(acts),
+            trains_of_flow=address_of(trains_of_flow),
+            exponential=EXPONENTIAL,
+        )
+        same = {name: getattr(self, name) for name in feed.Parameters._fields[5:]}
+        # the lognormal's mean is above its median
+        mean_burst = self.burst_us * math.exp(self.burst_sigma**2 / 2)
+        parameters = feed.Parameters(
+            first_act=act_of(FROM_SKB, uses[0]),
+            arrivals=ARRIVALS.index(self.arrivals),
+            gap_ns=self._gap_ns(),
+            pause_ns=1e3 * mean_burst * (self.burst_factor - 1),
+            full_ring_ns=self.receive_ring_bytes / RING_BUFFER_BYTES * self._gap_ns(),
+            **same,
+        )
+        first_stream = FIRST_STREAM + STREAMS_PER_CPU * cpu
+        return feed.NetworkFeed(parameters, tables, arrays, seed, first_stream, len(COLUMNS))
+
+    def _gap_ns(self) -> float:
+        """Mean time between two packets of a queue."""
+        if self.arrivals == "line-rate":
+            wire = self.mean_wire_bytes + feed.WIRE_OVERHEAD_BYTES
+            return 8 * wire / self.line_gbit_s * self.rx_queues
+        return 1e9 / self.packets_per_s_per_queue
 
 
-def flow_actors(workload: NetworkWorkload, seed: int) -> np.ndarray:
-    """The socket of each flow, flows in descending order of popularity, int64[n_flows]."""
-    return random_permutation(workload.n_flows, seed, FIRST_STREAM + _FLOWS) % workload.n_actors
+def flow_sockets(workload: NetworkWorkload) -> np.ndarray:
+    """The socket of each flow of a queue, the most popular flow first, int64[n_flows].
 
-
-class _Parameters(NamedTuple):
-    """What the kernel needs of a `NetworkWorkload`, under the same names."""
-
-    first_stream: int
-    n_keys: int
-    programs_per_hook: int
-    packets_per_s_per_queue: float
-    interrupt_window_us: float
-    train_packets: float
-    gro_max_bytes: int
-    gro_open_flows: int
-    packet_lines: int
-    stack_lines: int
-    socket_lines: int
-    application_lines: int
-    application_cold_lines: int
-    payload_touched_share: float
-    driver_instructions: int
-    stack_instructions: int
-    program_instructions: int
-    application_instructions: int
-    instructions_per_ns: float
-
-
-class _Tables(NamedTuple):
-    """Distributions and maps: what is drawn, and what belongs to what."""
-
-    flows: AliasTable
-    flow_actor: np.ndarray
-    actor_cgroup: np.ndarray
-    sizes: AliasTable
-    payload: np.ndarray
-    batches: AliasTable
-
-
-@njit
-def _work(gathered, instructions):
-    """Other code executes `instructions`."""
-    gathered[_G_INSTRUCTIONS] += instructions
-    gathered[_G_BATCH_WORK] += instructions
-
-
-@njit
-def _deliver(p, t, out, gathered, seed, flow):
-    """A packet goes up the stack and through the hook: `programs_per_hook` lookups."""
-    actor = t.flow_actor[flow]
-    gathered[_G_HOT] += p.stack_lines
-    if actor == gathered[_G_LAST]:
-        gathered[_G_HOT] += p.socket_lines
-    else:
-        gathered[_G_COLD] += p.socket_lines
-    gathered[_G_LAST] = actor
-    _work(gathered, p.stack_instructions)
-
-    hooks = (p.n_keys + p.programs_per_hook - 1) // p.programs_per_hook
-    hook = random_below(seed, p.first_stream + _HOOK, gathered[_G_DELIVERIES], hooks)
-    gathered[_G_DELIVERIES] += 1
-    for j in range(p.programs_per_hook):
-        i = gathered[_G_LOOKUPS]
-        if i < out.shape[1]:
-            out[_CGROUP, i] = t.actor_cgroup[actor]
-            out[_KEY, i] = (hook * p.programs_per_hook + j) % p.n_keys
-            out[_ACTOR, i] = actor
-            out[_HOT, i] = gathered[_G_HOT]
-            out[_COLD, i] = gathered[_G_COLD]
-            out[_INSTRUCTIONS, i] = gathered[_G_INSTRUCTIONS]
-            out[_IDLE, i] = gathered[_G_IDLE]
-        gathered[_G_LOOKUPS] += 1
-        gathered[_G_HOT] = 0
-        gathered[_G_COLD] = 0
-        gathered[_G_INSTRUCTIONS] = 0
-        gathered[_G_IDLE] = 0
-        _work(gathered, p.program_instructions)
-
-
-@njit
-def _train_length(p, seed, train):
-    """Packets of a train: geometric with mean `train_packets`."""
-    if p.train_packets <= 1.0:
-        return 1
-    u = random_unit(seed, p.first_stream + _LENGTH, train)
-    return 1 + int(math.log1p(-u) / math.log1p(-1.0 / p.train_packets))
-
-
-@njit
-def _fill(p, t, out, seed):
-    """Play packets until all lookups are made. out : int64[7, n], overwritten."""
-    gathered = np.zeros(_GATHERED, np.int64)
-    gathered[_G_LAST] = -1
-    # Packets that GRO holds, oldest first: flow, segment's payload, payload so far.
-    held = np.zeros((p.gro_open_flows, 3), np.int64)
-    zero = int(gathered[_G_LOOKUPS])  # a constant would be a type of its own
-    n_held = zero
-    train = zero - 1
-    left = zero
-    flow = zero
-    payload = zero
-    batch = zero
-    requests = 0
-    payload_lines = 0
-    behind_ns = 0.0
-    while gathered[_G_LOOKUPS] < out.shape[1]:
-        if requests > 0:
-            gathered[_G_HOT] += p.application_lines
-            gathered[_G_COLD] += requests * p.application_cold_lines
-            gathered[_G_COLD] += int(payload_lines * p.payload_touched_share + 0.5)
-            _work(gathered, requests * p.application_instructions)
-        requests = 0
-        payload_lines = 0
-
-        # The first packet of a batch arrives, then the window passes. Work that took longer than
-        # that is made up for by less idling later, so that the rate is kept.
-        u = random_unit(seed, p.first_stream + _ARRIVAL, batch)
-        passed_ns = 1e3 * p.interrupt_window_us - 1e9 / p.packets_per_s_per_queue * math.log1p(-u)
-        spare_ns = passed_ns - gathered[_G_BATCH_WORK] / p.instructions_per_ns - behind_ns
-        gathered[_G_IDLE] += int(max(spare_ns, 0.0))
-        behind_ns = max(-spare_ns, 0.0)
-        gathered[_G_BATCH_WORK] = 0
-
-        for _ in range(1 + draw(t.batches, seed, p.first_stream + _BATCH, batch)):
-            if left == 0:
-                train += 1
-                flow = draw(t.flows, seed, p.first_stream + _FLOW, train)
-                payload = t.payload[draw(t.sizes, seed, p.first_stream + _SIZE, train)]
-                left = 1 if payload == 0 else _train_length(p, seed, train)
-            left -= 1
-            gathered[_G_COLD] += p.packet_lines
-            _work(gathered, p.driver_instructions)
-            payload_lines += (payload + LINE_BYTES - 1) // LINE_BYTES
-
-            slot = 0
-            while slot < n_held and held[slot, 0] != flow:
-                slot += 1
-            if slot < n_held and (
-                payload != held[slot, 1] or held[slot, 2] + payload > p.gro_max_bytes
-            ):
-                # What is held of the flow goes up first.
-                _deliver(p, t, out, gathered, seed, flow)
-                n_held = _drop(held, n_held, slot)
-                slot = n_held
-            if payload == 0 or payload > p.gro_max_bytes:
-                requests += 1 if payload > 0 else 0
-                _deliver(p, t, out, gathered, seed, flow)
-            elif slot < n_held:
-                held[slot, 2] += payload
-            else:
-                requests += 1
-                if n_held == p.gro_open_flows:
-                    _deliver(p, t, out, gathered, seed, held[0, 0])
-                    n_held = _drop(held, n_held, zero)
-                held[n_held, 0] = flow
-                held[n_held, 1] = payload
-                held[n_held, 2] = payload
-                n_held += 1
-        for slot in range(n_held):
-            _deliver(p, t, out, gathered, seed, held[slot, 0])
-        n_held = zero
-        batch += 1
-
-
-@njit
-def _drop(held, n_held, slot):
-    """Take one held packet out; returns how many are left."""
-    for i in range(slot, n_held - 1):
-        for part in range(held.shape[1]):
-            held[i, part] = held[i + 1, part]
-    return n_held - 1
+    Flow f + sockets_per_queue belongs to the same socket as f; a flow's socket depends on its rank,
+    so that it stays the same where the popularity law or the number of flows changes. Which cgroup
+    a socket is in is random.
+    """
+    return np.arange(workload.n_flows, dtype=np.int64) % workload.sockets_per_queue

@@ -81,11 +81,17 @@ def _pair_up(scaled, keep, other):
 
 
 @njit
-def draw(table, seed, stream, index):
-    """The outcome of draw number `index` from an `AliasTable`."""
-    where = random_unit(seed, stream, index) * table.keep.size
+def column_of(table, unit):
+    """The outcome of a uniform number in [0, 1) by an `AliasTable`."""
+    where = unit * table.keep.size
     column = int(where)
     return column if where - column < table.keep[column] else table.other[column]
+
+
+@njit
+def draw(table, seed, stream, index):
+    """The outcome of draw number `index` from an `AliasTable`."""
+    return column_of(table, random_unit(seed, stream, index))
 
 
 @njit
