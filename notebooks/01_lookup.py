@@ -148,7 +148,7 @@ answer(
 # submissions of processes, with long pauses and driver work between them; from the running task to
 # its cgroup, the lookup, a read. The two are different users with different designs: compare
 # within one only. Bars are means with their intervals, a tick marks the 99th percentile. Every
-# default of a workload has a source or is marked as an assumption (`data/workloads.yml`).
+# default of a workload has a source or is marked as an assumption (`data/workloads/`).
 
 # %%
 from cgsim.experiments.sweeps import in_workloads

@@ -31,7 +31,7 @@ examples:
         "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
     )
     verb.add_argument(
-        "--workload", default="network", metavar="NAME", help="network or gpu (network)"
+        "--workload", default="network", metavar="NAME|FILE", help="see cgsim workloads (network)"
     )
     add_parameters(verb)
     add_json(verb)

@@ -29,6 +29,7 @@ _EPILOG = """\
 start here:
   cgsim designs                      what can be simulated
   cgsim machines                     on which machines
+  cgsim workloads                    in which workloads
   cgsim simulate --design idr        one answer, as a table
   cgsim report                       all notebooks, into reports/index.html
 
@@ -49,6 +50,7 @@ VERBS = (
     "notebooks",
     "designs",
     "machines",
+    "workloads",
     "trace",
     "replay",
     "validate",

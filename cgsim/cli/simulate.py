@@ -41,7 +41,8 @@ examples:
   cgsim simulate --design table --out table.csv
 
 A design given as all stands for those that the user can have; the others are named with the reason.
-Workloads: network, gpu, or alone, that is lookups of random cgroups and keys one after another.
+Workloads: a name of cgsim workloads, a file of your own, or alone: lookups of random cgroups and
+keys one after another.
 The table shows means over replicates with a 95 % interval; --out and --json have each replicate.
 """,
     )
@@ -55,7 +56,7 @@ The table shows means over replicates with a 95 % interval; --out and --json hav
         "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
     )
     verb.add_argument(
-        "--workload", default="network", metavar="NAME", help="network, gpu or alone (network)"
+        "--workload", default="network", metavar="NAME|FILE", help="see cgsim workloads (network)"
     )
     add_parameters(verb)
     verb.add_argument("--out", type=Path, metavar="FILE", help="write .csv or .parquet")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 CGROUP = "cgroup"
 CGROUP_LEVEL = 4
-"""Depth of a container's cgroup: kubepods.slice, QoS, pod, container (data/workloads.yml)."""
+"""Depth of a container's cgroup: kubepods.slice, QoS, pod, container (data/workloads/)."""
 
 DEVICE_BYTES = 2048
 """A driver's device object (assumption); its address serves as a key, it is not read."""

@@ -29,7 +29,7 @@ from cgsim.percpu import lifetime, many_cpus
 from cgsim.percpu.base import SCRATCH, Layout, get_layout
 from cgsim.percpu.chunks import UNIT_BYTES, populated_bytes
 from cgsim.percpu.counter_memory import Place
-from cgsim.percpu.turns import MAX_CPUS, clock_keys
+from cgsim.percpu.turns import clock_keys, idle, meet
 from cgsim.stage.population import Population, build_population
 from cgsim.workloads.popularity import alias_table, draw_many, zipf_pmf
 
@@ -141,7 +141,7 @@ class Stand:
         self.account = np.zeros(many_cpus.RUN_FIELDS, dtype=np.int64)
         for cpu in range(cpus):
             delay = cpu * _STAGGER + random_below(seed, 7, cpu, _STAGGER)
-            many_cpus.idle(self.space._replace(cpu=int(self.blocks[cpu])), delay)
+            idle(self.space._replace(cpu=int(self.blocks[cpu])), delay)
 
     def _keep_heap(self, heap: Heap) -> None:
         self.heap = heap
@@ -212,11 +212,7 @@ class Stand:
 
     def meet(self) -> None:
         """All CPUs wait for the last one."""
-        keys = self.keys()
-        latest = int(keys.max()) // MAX_CPUS + TICKS
-        for key in keys:
-            clock, cpu = divmod(int(key), MAX_CPUS)
-            many_cpus.idle(self.space._replace(cpu=int(self.blocks[cpu])), latest - clock)
+        meet(self.space, self.blocks, TICKS)
 
     def read(self, rounds: int, *, instructions: int = LOOP_INSTRUCTIONS) -> np.ndarray:
         """Let all CPUs read the sum `rounds` times; returns the account."""

@@ -43,7 +43,7 @@ from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import check_common, check_switches
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
-from cgsim.percpu.turns import clock_keys
+from cgsim.percpu.turns import clock_keys, meet
 from cgsim.stage.callers import (
     BEHIND_DISPATCH,
     IGNORE_DATUM,
@@ -530,6 +530,8 @@ def _play_rows(
             once_warm()
             before, transfers = _counted(system), system.system_field(S_TRANSFERS)
         costs = np.zeros(part.rows.shape[0], dtype=np.int64)
+        if blocks.size > 1:
+            meet(space, blocks)
         run_rows(
             space, population.parameters, population.cgroups, population.keys, part.rows,
             part.begins, part.ends, blocks, clock_keys(blocks), scene, changes, costs, causes,

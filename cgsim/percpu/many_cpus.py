@@ -323,9 +323,3 @@ def sums_of(space, layout, rows, fields, sums):
     """What the counters hold, without cost. sums : int64[counters], overwritten."""
     for counter in range(sums.size):
         sums[counter] = peek_sum(space, from_row(layout, rows + 8 * fields * counter))
-
-
-@njit
-def idle(space, ticks):
-    """The CPU does something else for `ticks`."""
-    pause(space, ticks, 0)

@@ -5,6 +5,7 @@ import numpy as np
 from cgsim.compile.block_access import get
 from cgsim.compile.jit import njit
 from cgsim.core.block_fields import C_RETIRE
+from cgsim.core.space import pause
 
 CPU_BITS = 12
 """A key of the heap is clock << CPU_BITS | CPU."""
@@ -60,3 +61,18 @@ def clock_keys(blocks):
     keys = np.empty(blocks.size, dtype=np.int64)
     _fill_keys(blocks, keys)
     return np.sort(keys)  # numba would compile a sort
+
+
+@njit
+def idle(space, ticks):
+    """The CPU does something else for `ticks`."""
+    pause(space, ticks, 0)
+
+
+def meet(space, blocks, later=0):
+    """All CPUs wait for the last one, and `later` ticks more."""
+    keys = clock_keys(blocks)
+    latest = (int(keys.max()) >> CPU_BITS) + later
+    for key in keys:
+        clock, cpu = divmod(int(key), MAX_CPUS)
+        idle(space._replace(cpu=int(blocks[cpu])), latest - clock)

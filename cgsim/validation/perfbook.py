@@ -17,7 +17,7 @@ from cgsim.errors import UserError, unknown_name
 from cgsim.experiments.counters import Stand, busy_machine, counting_spec, read_cost
 from cgsim.percpu import many_cpus
 from cgsim.percpu.base import get_layout
-from cgsim.percpu.turns import clock_keys
+from cgsim.percpu.turns import clock_keys, idle
 from cgsim.validation import perfbook_hash
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _zoo(machine: Machine, cpus: int, size: int, seed: int) -> float:
     _warm(space, model, blocks, first, lines, seed)
     system.settle()
     for cpu in range(cpus):
-        many_cpus.idle(space._replace(cpu=int(blocks[cpu])), cpu * TICKS)
+        idle(space._replace(cpu=int(blocks[cpu])), cpu * TICKS)
     # an even number of segments of each reader, or many readers
     rounds = max(
         2 * perfbook_hash.SEGMENT, _LOOKUPS // cpus // perfbook_hash.SEGMENT * perfbook_hash.SEGMENT

@@ -89,9 +89,7 @@ def _values(entry: Entry) -> dict[str, Value]:
                 f"{entry.path}: values.{field}.unit = {item.unit!r} is not allowed; "
                 f"allowed: {expected[field]}"
             )
-    base = entry.values
-    if entry.name != entry.model or catalogue.is_path(entry.name):
-        base = catalogue.entry(entry.model).values | entry.values
+    base = catalogue.entry(entry.model).values | entry.values
     for field in expected:
         if field not in base:
             raise UserError(f"{entry.path}: values.{field} is missing")

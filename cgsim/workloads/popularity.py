@@ -3,7 +3,6 @@
 The alias method is Walker's (1977) with Vose's construction (IEEE Trans. Software Eng. 17, 1991).
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,21 +24,6 @@ def zipf_pmf(n, exponent):
     """Probability of each rank, float64[n]: rank k (from 1) weighs k**-exponent; 0 is uniform."""
     weights = np.arange(1, n + 1, dtype=np.float64) ** -float(exponent)
     return weights / weights.sum()
-
-
-def batch_pmf(expected_more, largest):
-    """Probability of 1..`largest` packets in a poll, float64[largest]: min(largest, 1 + Poisson).
-
-    expected_more : mean number of packets that join the first one before the poll starts.
-    """
-    k = np.arange(largest - 1)
-    if expected_more > 0:
-        log_factorial = np.array([math.lgamma(i + 1.0) for i in k])
-        head = np.exp(k * math.log(expected_more) - expected_more - log_factorial)
-    else:
-        head = (k == 0).astype(np.float64)
-    # Rounding may leave the head a hair above one.
-    return np.append(head, max(0.0, 1.0 - head.sum()))
 
 
 def alias_table(weights):
