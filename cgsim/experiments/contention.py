@@ -55,7 +55,7 @@ from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import COMMON, Range, check_choice, check_common
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
-from cgsim.percpu.many_cpus import CPU_BITS, CPU_MASK, clock_keys, sift
+from cgsim.percpu.turns import CPU_BITS, CPU_MASK, clock_keys, sift
 from cgsim.stage.loops import compiled_for
 from cgsim.stage.population import build_population
 from cgsim.workloads.popularity import alias_table, draw_many, zipf_pmf
