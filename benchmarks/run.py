@@ -18,6 +18,7 @@ from cgsim.files import write_atomically
 
 PARTS = (
     "bench_replay",
+    "bench_reading",
     "bench_timed",
     "bench_population",
     "bench_scale",
