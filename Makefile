@@ -52,7 +52,7 @@ $(STAMP): $(LOCK)
 	  printf '%-12s%7d s\n' setup $$(($$(date +%s) - start))
 
 report: $(STAMP)
-	$(BIN)/cgsim report --preset $(PRESET) --out $(OUT)
+	$(BIN)/cgsim report --preset $(PRESET) --out "$(OUT)"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_PARALLEL)
@@ -103,9 +103,10 @@ lock: $(STAMP)
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  --output-file $(LOCK) pyproject.toml
 
+# Of reports and notebooks only files that are as cgsim wrote them, wherever OUT leads.
 clean:
-	rm -rf $(OUT) $(OUT).failed notebooks/*.ipynb build dist .coverage .pytest_cache .mypy_cache \
-	  .ruff_cache .hypothesis .import_linter_cache
+	@[ ! -e $(STAMP) ] || $(BIN)/python -P -m cgsim.report.clean "$(OUT)" "$(OUT).failed"
+	rm -rf build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find cgsim tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean

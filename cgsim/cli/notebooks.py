@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim.cli.parsing import add_verb
+from cgsim.cli.streams import complain
 from cgsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ examples:
   cgsim notebooks --out my-notebooks
   papermill my-notebooks/01_lookup.ipynb out.ipynb -p seed 7
 
-A file that is newer than its source is left alone.
+A file that was edited or run, or that is newer than its source, is left alone.
 """,
     )
     verb.add_argument("--out", type=Path, metavar="DIR", help="where to")
@@ -41,5 +42,6 @@ def run(options: argparse.Namespace) -> None:
         if checkout_directory() is None:
             raise UserError("--out is needed: the installed notebooks' own directory is not yours")
         out = notebooks_directory()
-    for path in refresh(find_notebooks(notebooks_directory()), out):
+    found = find_notebooks(notebooks_directory())
+    for path in refresh(found, out, lambda line: complain(f"cgsim: warning: {line}")):
         print(path)

@@ -17,6 +17,7 @@ confidence intervals of replicates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import Design, get_design
-from cgsim.errors import UserError, out_of_range, unknown_name
+from cgsim.errors import UserError, out_of_range
 from cgsim.experiments.places_of_use import (
     IN_KERNEL,
     USERS,
@@ -40,7 +41,7 @@ from cgsim.experiments.places_of_use import (
     user_of,
 )
 from cgsim.experiments.replicates import run_replicates
-from cgsim.limits import check_common, check_switches
+from cgsim.limits import check_choice, check_common, check_switches
 from cgsim.machines import Machine, load_machine
 from cgsim.machines.system_spec import system_spec
 from cgsim.percpu.turns import clock_keys, meet
@@ -70,7 +71,7 @@ from cgsim.workloads.acts import REACH_MASK, REACHES_AN_EVENT
 from cgsim.workloads.base import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from cgsim.workloads import GpuWorkload, NetworkWorkload, Stream
@@ -112,7 +113,7 @@ def lookup_cost(
     machine : name, path of a profile, or a `Machine`
     user : who calls, "driver", "packet-hook", "counter" or "bpf-map"; None: the first of them that
         can use the design
-    modes : of "throughput", "dependent", "isolated"
+    modes : of "throughput", "dependent", "isolated"; each on a machine of its own, once
     footprint_bytes : memory other code walks through before each isolated lookup
     lookups : measured per replicate, after as many that only warm
     replicates : with seeds seed, seed + 1, ...
@@ -128,9 +129,7 @@ def lookup_cost(
     Raises UserError for a bad argument.
     """
     chosen, model = resolve(design, machine)
-    for mode in modes:
-        if mode not in MODES:
-            raise unknown_name("mode", mode, MODES)
+    wanted = _distinct_modes(modes)
     check_common(
         "lookup_cost", n_cgroups=n_cgroups, n_keys=n_keys, footprint_bytes=footprint_bytes,
         lookups=lookups, replicates=replicates, seed=seed, threads=threads,
@@ -155,19 +154,17 @@ def lookup_cost(
         everyone = np.arange(n_cgroups)
         sockets = stage.furnish(population, everyone, own_seed)
         actors = population.cgroups if place == IN_HAND else sockets
-        warm_machine = None
         rows = []
-        for mode in modes:
+        for mode in wanted:
             if mode == "isolated":
                 row = _isolated(
                     population, model, stage, actors, facts, lookups, footprint_bytes, prefetch
                 )
             else:
-                warm_machine = warm_machine or _timed(
-                    population, model, own_seed, prefetch, stage, actors
-                )
+                # a machine of its own, so that a row says the same whatever else is asked for
+                machine = _timed(population, model, own_seed, prefetch, stage, actors)
                 row = _back_to_back(
-                    population, model, stage, actors, *warm_machine, facts, lookups, mode
+                    population, model, stage, actors, *machine, facts, lookups, mode
                 )
             rows.append(row)
         return rows
@@ -266,6 +263,15 @@ def user_for(scenario: NetworkWorkload | GpuWorkload, user: str | None) -> str:
         able = [name for name, other in USERS.items() if other.reach == scenario.reach]
         raise out_of_range(f"workload {scenario.name}", "user", user, ", ".join(able))
     return user
+
+
+def _distinct_modes(modes: Sequence[str]) -> tuple[str, ...]:
+    """Each mode that is asked for, once; UserError for anything but a list of modes."""
+    if isinstance(modes, str) or not isinstance(modes, Sequence) or not modes:
+        raise out_of_range("lookup_cost", "modes", modes, f"a list of {', '.join(MODES)}")
+    for mode in modes:
+        check_choice("lookup_cost", "modes", mode, MODES)
+    return tuple(dict.fromkeys(modes))
 
 
 def _first_user(design: Design) -> User:

@@ -7,6 +7,7 @@ its own; a pool of spawned processes runs several at a time.
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
 import time
@@ -20,9 +21,10 @@ from cgsim.processes import worker_pool
 from cgsim.report.imports import skip_address_grammar
 from cgsim.report.kernel import kernel_manager
 from cgsim.report.parameters import Declared, declared_parameters
+from cgsim.report.publish import checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from multiprocessing.queues import SimpleQueue
     from pathlib import Path
 
@@ -106,19 +108,42 @@ def write_ipynb(source: Path, target: Path) -> Path:
     skip_address_grammar()
     import nbformat
 
-    return write_atomically(target, nbformat.writes(read_source(source)) + "\n")
+    notebook = read_source(source)
+    notebook.metadata["cgsim"] = {"checksum": checksum(notebook)}
+    return write_atomically(target, nbformat.writes(notebook) + "\n")
 
 
-def refresh(notebooks: Iterable[Notebook], directory: Path) -> list[Path]:
+def is_as_written(path: Path) -> bool:
+    """Whether an .ipynb is as `write_ipynb` wrote it: neither edited nor run."""
+    try:
+        notebook = json.loads(path.read_bytes())
+        claimed = notebook["metadata"].pop("cgsim")["checksum"]
+        # files hold a text as its lines
+        for cell in notebook["cells"]:
+            cell["source"] = "".join(cell["source"])
+        return not path.is_symlink() and bool(claimed == checksum(notebook))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def refresh(
+    notebooks: Iterable[Notebook],
+    directory: Path,
+    warn: Callable[[str], object] = lambda message: None,
+) -> list[Path]:
     """Write the .ipynb files that `directory` lacks or that are older than their sources.
 
-    An up-to-date one is left alone: it may hold outputs of someone's session. Returns all paths.
+    One that was edited or run is left alone, and `warn` is called with a line if it is older.
+    Returns all paths.
     """
     paths = []
     for notebook in notebooks:
         target = directory / f"{notebook.name}.ipynb"
         if not target.exists() or target.stat().st_mtime < notebook.source.stat().st_mtime:
-            write_ipynb(notebook.source, target)
+            if target.exists() and not is_as_written(target):
+                warn(f"{target}: edited or run, and older than {notebook.source}; left alone")
+            else:
+                write_ipynb(notebook.source, target)
         paths.append(target)
     return paths
 

@@ -50,7 +50,7 @@ class Foreign(UserError):
 
 def seal(content: dict[str, Any]) -> str:
     """The text of a manifest: `content` and its checksum, as JSON."""
-    sealed = {**content, "checksum": _checksum(content)}
+    sealed = {**content, "checksum": checksum(content)}
     return json.dumps(sealed, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -141,7 +141,26 @@ def place(aside: Path, content: dict[str, Any], target: Path) -> None:
         (target / _JOURNAL).unlink()
 
 
-def _checksum(content: dict[str, Any]) -> str:
+def remove(target: Path) -> list[Path]:
+    """Remove a report's own files, and `target` if nothing is left; returns what is."""
+    if _is_record(target / MANIFEST):
+        with _locked(target):
+            _remove_abandoned(target)
+            owned = _owned(target)
+            for name, hashes in owned.items():
+                if _is_own(target / name, hashes):
+                    (target / name).unlink()
+            for record in (_JOURNAL, MANIFEST):
+                if _is_record(target / record):
+                    (target / record).unlink()
+    left = sorted(target.iterdir())
+    if not left:
+        target.rmdir()
+    return left
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """SHA-256 of what can be JSON, however its keys are ordered."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -154,7 +173,7 @@ def _record(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(data)
         claimed = content.pop("checksum")
-        right = content["tool"] == "cgsim" and claimed == _checksum(content)
+        right = content["tool"] == "cgsim" and claimed == checksum(content)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return content if right and isinstance(content.get("files"), dict) else None

@@ -16,7 +16,7 @@ from cgsim.report import manifest, publish
 from cgsim.report.build import ReportFailure, build_report
 from cgsim.report.html import PAGE_LIMIT_BYTES, Heading, PageJob, check_figures, export, render
 from cgsim.report.index import PageLink, render_index
-from cgsim.report.notebooks import find_notebooks, read_source, refresh
+from cgsim.report.notebooks import find_notebooks, is_as_written, read_source, refresh
 from cgsim.report.progress import Bar, Lines, StageClock, progress_for
 
 # A grey pixel.
@@ -243,16 +243,22 @@ def test_describe(tiny_notebooks: Path) -> None:
 
 
 def test_refresh_keeps_newer(quick_notebooks: Path) -> None:
-    """An .ipynb is written if it is missing or older, and left alone otherwise."""
+    """An .ipynb is written if it is missing or older; one that was edited is left alone."""
     found = find_notebooks(quick_notebooks)
     (path,) = refresh(found, quick_notebooks)
-    path.write_text("edited")
-    refresh(found, quick_notebooks)
-    assert path.read_text() == "edited"
+    assert is_as_written(path)
     later = path.stat().st_mtime + 10
     os.utime(found[0].source, (later, later))
     refresh(found, quick_notebooks)
-    assert nbformat.read(path, as_version=4).cells
+    assert path.stat().st_mtime > later - 10
+    edited = path.read_text().replace("One cell", "My cell")
+    path.write_text(edited)
+    os.utime(path, (later - 10, later - 10))
+    said: list[str] = []
+    refresh(found, quick_notebooks, said.append)
+    assert path.read_text() == edited
+    assert not is_as_written(path)
+    assert "left alone" in said[0]
 
 
 def page_job(tmp_path: Path) -> PageJob:
