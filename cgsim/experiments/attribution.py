@@ -12,6 +12,7 @@ import pandas as pd
 
 from cgsim.core.attribution import PLACE_COLUMNS
 from cgsim.core.block_fields import CAUSES, TICKS
+from cgsim.experiments.estimate import check_estimate
 from cgsim.experiments.lookups import facts_of, play_workload, resolve
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import field_name
@@ -65,6 +66,10 @@ def attribute(
     scenario = load_workload(workload, **parameters)
     chosen, model = resolve(design, machine)
     check_common("attribute", lookups=lookups, seed=seed)
+    check_estimate(
+        "attribute", chosen, kernel, n_cgroups=scenario.n_cgroups, n_keys=scenario.n_keys,
+        lookups=lookups,
+    )  # fmt: skip
     check_switches("attribute", aged=aged, prefetch_next_line=prefetch_next_line)
     facts = facts_of(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups

@@ -29,6 +29,7 @@ from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import Design, get_design
 from cgsim.errors import UserError, out_of_range
+from cgsim.experiments.estimate import check_estimate
 from cgsim.experiments.places_of_use import (
     IN_KERNEL,
     USERS,
@@ -136,6 +137,11 @@ def lookup_cost(
     )  # fmt: skip
     check_switches("lookup_cost", aged=aged, prefetch_next_line=prefetch_next_line)
 
+    check_estimate(
+        "lookup_cost", chosen, kernel, n_cgroups=n_cgroups, n_keys=n_keys, lookups=lookups,
+        at_once=min(threads, replicates),
+    )  # fmt: skip
+
     who = get_user(user) if user is not None else _first_user(chosen)
     chosen, use = for_user(chosen, who.name)
     place = IN_HAND if who.family == IN_KERNEL else BEHIND_DISPATCH
@@ -239,6 +245,10 @@ def simulate(
         "simulate", aged=aged, prefetch_next_line=prefetch_next_line, without_lookup=without_lookup
     )
     who = user_for(scenario, user)
+    check_estimate(
+        "simulate", chosen, kernel, n_cgroups=scenario.n_cgroups, n_keys=scenario.n_keys,
+        lookups=lookups, at_once=min(threads, replicates),
+    )  # fmt: skip
 
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate

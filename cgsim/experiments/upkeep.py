@@ -40,6 +40,7 @@ from cgsim.experiments.effects import (
     trace_drop_by_list,
     trace_lives,
 )
+from cgsim.experiments.estimate import check_estimate
 from cgsim.experiments.evidence import evidence
 from cgsim.experiments.footprint import DATA, holding
 from cgsim.experiments.operation_times import summed, time_drop, time_drop_by_list, time_lives
@@ -132,6 +133,10 @@ def upkeep(
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if not whole or not low <= value <= high:
             raise out_of_range("upkeep", name, value, f"a whole number of {low}..{high}")
+    check_estimate(
+        "upkeep", chosen, kernel, n_cgroups=2 * n_cgroups, n_keys=n_keys,
+        at_once=min(threads, replicates),
+    )  # fmt: skip
 
     def fresh(played: Design, own_seed: int) -> Stand:
         return new_stand(

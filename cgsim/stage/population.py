@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_CGROUPS = int(COMMON["n_cgroups"].high)
 _SAMPLE_CGROUPS = 32
+_SAMPLE_KEYS = 1024
 _SPARE_BYTES = 1 << 28
 _LARGEST_BYTES = 1 << 35
 _OF_THE_DISPATCHER = ("bpf_prog_array",)  # there for every program, whatever its data
@@ -120,6 +121,21 @@ def build_population(
     growing = {cache for cache, (per_cgroup, _) in objects.items() if per_cgroup > 0}
     memory = _account(facts, heap, parameters, placed, growing, n_cgroups, n_keys)
     return Population(chosen, facts, heap, parameters, keys, cgroups, memory)
+
+
+def population_bytes(
+    design: Design, *, n_cgroups: int, n_keys: int, kernel: str = "7.3.4", cpus: int = 64
+) -> float:
+    """About how many bytes the objects of such a population take; none is built.
+
+    Many keys are counted by fewer, in proportion. Raises UserError as `build_population`.
+    """
+    _check(design, n_cgroups, n_keys)
+    facts = load_kernel(kernel)
+    counted = min(n_keys, _SAMPLE_KEYS)
+    objects = _objects(design, facts, min(n_cgroups, _SAMPLE_CGROUPS), counted, cpus)
+    needed = _bytes_needed(design, facts, objects, n_cgroups, counted, cpus)
+    return needed * (n_keys / counted)
 
 
 def _check(design: Design, n_cgroups: int, n_keys: int) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from cgsim.errors import UserError
+from cgsim.memory import check_bytes
 from cgsim.trace_replay.columns import choose_columns
-from cgsim.trace_replay.memory import check_bytes
 from cgsim.trace_replay.trace import ANY_CPU, CpuLimit, Trace, trace_of_arrays
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cgsim.memory import check_bytes
 from cgsim.trace_replay.coherent import coherent_shards
 from cgsim.trace_replay.general import general_shards
-from cgsim.trace_replay.memory import check_bytes
 from cgsim.trace_replay.rows import row_offsets
 
 if TYPE_CHECKING:

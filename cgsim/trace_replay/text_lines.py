@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from cgsim.errors import UserError
-from cgsim.trace_replay.memory import check_bytes
+from cgsim.memory import check_bytes
 from cgsim.trace_replay.trace import Trace
 
 if TYPE_CHECKING:

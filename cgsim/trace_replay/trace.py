@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cgsim.errors import UserError
-from cgsim.trace_replay.memory import check_bytes
+from cgsim.memory import check_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cgsim.errors import UserError
-from cgsim.trace_replay.memory import check_bytes
+from cgsim.memory import check_bytes
 from cgsim.trace_replay.trace import ANY_CPU, CpuLimit
 
 if TYPE_CHECKING:
