@@ -11,7 +11,8 @@ import time
 
 import pandas as pd
 
-from cgsim.experiments.counters import Stand, busy_machine, update_cost
+from cgsim.experiments.counter_stand import Stand, busy_machine
+from cgsim.experiments.counters import update_cost
 from cgsim.machines import load_machine
 from cgsim.percpu import get_layout
 from cgsim.percpu.many_cpus import DONE

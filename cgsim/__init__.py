@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from cgsim.designs import list_designs
     from cgsim.experiments.attribution import attribute
     from cgsim.experiments.contention import contention
+    from cgsim.experiments.counters import counters, update_cost
     from cgsim.experiments.lookups import lookup_cost, simulate
+    from cgsim.experiments.packets import packet_budget
     from cgsim.experiments.summary import summarise
     from cgsim.experiments.upkeep import upkeep
     from cgsim.machines import list_machines, load_machine
@@ -29,21 +31,27 @@ if TYPE_CHECKING:
     from cgsim.scenarios.trace import trace
     from cgsim.studies.run import sweep
     from cgsim.trace_replay.replay import replay, replay_file
+    from cgsim.workloads import list_workloads, load_workload
 
 _HOMES = {
     "attribute": "cgsim.experiments.attribution",
     "build_report": "cgsim.report.build",
     "contention": "cgsim.experiments.contention",
+    "counters": "cgsim.experiments.counters",
     "list_designs": "cgsim.designs",
     "list_machines": "cgsim.machines",
+    "list_workloads": "cgsim.workloads",
     "load_machine": "cgsim.machines",
+    "load_workload": "cgsim.workloads",
     "lookup_cost": "cgsim.experiments.lookups",
+    "packet_budget": "cgsim.experiments.packets",
     "replay": "cgsim.trace_replay.replay",
     "replay_file": "cgsim.trace_replay.replay",
     "simulate": "cgsim.experiments.lookups",
     "summarise": "cgsim.experiments.summary",
     "sweep": "cgsim.studies.run",
     "trace": "cgsim.scenarios.trace",
+    "update_cost": "cgsim.experiments.counters",
     "upkeep": "cgsim.experiments.upkeep",
 }
 
@@ -54,16 +62,21 @@ __all__ = [
     "attribute",
     "build_report",
     "contention",
+    "counters",
     "list_designs",
     "list_machines",
+    "list_workloads",
     "load_machine",
+    "load_workload",
     "lookup_cost",
+    "packet_budget",
     "replay",
     "replay_file",
     "simulate",
     "summarise",
     "sweep",
     "trace",
+    "update_cost",
     "upkeep",
 ]
 

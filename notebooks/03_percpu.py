@@ -214,7 +214,7 @@ answer(f"Of {len(disturbed)} layouts, these lose updates: {', '.join(bad) or 'no
 # each ends it. The kernel's units are a power of two apart, so all copies want the same set.
 
 # %%
-from cgsim.experiments.counters import Stand
+from cgsim.experiments.counter_stand import Stand
 from cgsim.percpu import get_layout
 from cgsim.report.plot_percpu import lines_and_sets, used_sets
 

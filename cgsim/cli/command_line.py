@@ -49,6 +49,7 @@ VERBS = (
     "mail",
     "notebooks",
     "designs",
+    "counters",
     "machines",
     "workloads",
     "trace",

@@ -48,7 +48,7 @@ from cgsim.core.space import (
 from cgsim.core.system import System
 from cgsim.designs.base import Design, get_design, list_designs, lookup, put
 from cgsim.errors import UserError
-from cgsim.experiments.counters import busy_machine
+from cgsim.experiments.counter_stand import busy_machine
 from cgsim.experiments.footprint import own_areas, ways
 from cgsim.experiments.places_of_use import fit, get_user
 from cgsim.experiments.replicates import run_replicates

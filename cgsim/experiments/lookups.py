@@ -461,10 +461,12 @@ def play_workload(
     prefetch: bool,
     places: bool = False,
     without_lookup: bool = False,
+    each: list[np.ndarray] | None = None,
 ) -> tuple[dict[str, Any], System, np.ndarray | None]:
     """One replicate of a workload: (its row, the machine, the places' counts of its warm part).
 
-    facts : the row's first columns, among them `user`, `seed` and `lookups`.
+    facts : the row's first columns, among them `user`, `seed` and `lookups`. each : gets the ticks
+    of every measured row.
     """
     warm = facts["lookups"]
     cpus = scenario.cpus
@@ -499,9 +501,45 @@ def play_workload(
             counts.append(system.places.counts.copy())
 
     changes = 1 if scenario.changes_cgroups else None
-    row = _play_rows(system, space, population, model, scene, facts, parts, changes, once_warm)
+    row = _play_rows(
+        system, space, population, model, scene, facts, parts, changes, once_warm, each
+    )
     del actors, around  # the scene points into them until here
     return row, system, counts[0] if counts else None
+
+
+class EventCosts(NamedTuple):
+    """Times of the packets or ioctls of a workload, float64[n] each: lookups, and all else."""
+
+    design: str
+    machine: str
+    hook_ns: np.ndarray
+    other_ns: np.ndarray
+
+
+def event_costs(
+    design: str | Design,
+    machine: str | Machine,
+    scenario: NetworkWorkload | GpuWorkload,
+    *,
+    lookups: int,
+    seed: int,
+    kernel: str = "7.3.4",
+) -> EventCosts:
+    """What each event of a workload costs: its lookups, simulated, and its other work, as said."""
+    chosen, model = resolve(design, machine)
+    facts = facts_of(
+        chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups
+    ) | {"workload": scenario.name, "mode": "workload", "user": user_for(scenario, None)}
+    each: list[np.ndarray] = []
+    play_workload(chosen, model, scenario, kernel, facts, aged=True, prefetch=False, each=each)
+    feeds = Feeds(scenario, seed)
+    feeds.take(lookups)
+    stream = feeds.take(lookups)
+    begins = np.flatnonzero(stream.column("act") & REACH_MASK >= REACHES_AN_EVENT)
+    hook = np.add.reduceat(each[0], begins) / TICKS / model.ghz
+    other = np.add.reduceat(stream.column("instructions"), begins) / scenario.instructions_per_ns
+    return EventCosts(chosen.name, model.name, hook, other)
 
 
 class Rows(NamedTuple):
@@ -535,8 +573,9 @@ def _play_rows(
     parts: Sequence[Rows],
     changes: int | None,
     once_warm: Callable[[], None],
+    each: list[np.ndarray] | None,
 ) -> dict[str, Any]:
-    """Run rows on a machine's CPUs: those of the first part only warm."""
+    """Run rows on a machine's CPUs: those of the first part only warm; `each` gets their ticks."""
     blocks = system.cpu_row()
     causes = np.zeros(len(CAUSES), dtype=np.int64)
     costs = np.zeros(0, dtype=np.int64)
@@ -552,6 +591,8 @@ def _play_rows(
             space, population.parameters, population.cgroups, population.keys, part.rows,
             part.begins, part.ends, blocks, clock_keys(blocks), scene, changes, costs, causes,
         )  # fmt: skip
+    if each is not None:
+        each.append(costs)
     counted = _counted(system) - before
     counted[0] = costs.sum()
     row = facts | _costs(machine, counted, causes, costs.size)

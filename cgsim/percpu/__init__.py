@@ -5,6 +5,7 @@ A new layout is one file of the shape of the others and one import here.
 
 from cgsim.percpu import (
     batched,
+    charged,
     domains,
     limit,
     refcount,
@@ -22,6 +23,7 @@ __all__ = [
     "Place",
     "add_layout",
     "batched",
+    "charged",
     "domains",
     "get_layout",
     "limit",

@@ -14,7 +14,8 @@ from cgsim.core.host_memory import address_of
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.errors import UserError, unknown_name
-from cgsim.experiments.counters import Stand, busy_machine, counting_spec, read_cost
+from cgsim.experiments.counter_stand import Stand, busy_machine, counting_spec
+from cgsim.experiments.counters import read_cost
 from cgsim.percpu import many_cpus
 from cgsim.percpu.base import get_layout
 from cgsim.percpu.turns import clock_keys, idle
