@@ -108,7 +108,7 @@ def explore(
     found = []
     for interface in chosen:
         scenarios = {"given actors": tuple(actors)} if actors else interface.scenarios
-        flags = {"SEED": seed} if seed else {}
+        flags: dict[str, Any] = {"SEED": seed} if seed else {}
         found.append(
             Explored(
                 interface,

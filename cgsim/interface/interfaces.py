@@ -19,7 +19,7 @@ from cgsim.interface.protocols import (
 from cgsim.interface.protocols.common import KEY, OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _NAMES = (*common.VERBS, "value_of", "set_value", "count_of", "bump")
 MOST_ACTORS = 6
@@ -92,12 +92,10 @@ _COUNTED = {"counted while another attaches": ("installer", "other-installer", "
 _V4_ROLES = {
     "refused-ioctl": (priv_v4.setparam, (0,)),
     "first-key": (priv_v4.first_key, ("one",)),
-    "no-key": (priv_v4.no_key, ("one",)),
 }
 _V4 = {
     "ioctl refused": ("refused-ioctl",),
     "first key": ("first-key",),
-    "no key": ("no-key",),
 }
 _TWICE = {"installed twice": ("installer", "other-installer", "reader")}
 _POSTED = {"POSTED": True}
@@ -148,8 +146,15 @@ def get_interface(name: str) -> Interface:
     return INTERFACES[name]
 
 
-def model_of(interface: Interface, roles: Sequence[str], **flags: Any) -> Model:
+def model_of(
+    interface: Interface,
+    roles: Sequence[str],
+    more: Mapping[str, tuple[Any, tuple[Any, ...]]] | None = None,
+    **flags: Any,
+) -> Model:
     """Compile some actors of an interface, and RCU's callbacks beside them.
+
+    `more` : roles besides the interface's own. `flags` : names for the protocol's functions.
 
     Raises UserError for an unknown role or too many actors.
     """
@@ -158,7 +163,7 @@ def model_of(interface: Interface, roles: Sequence[str], **flags: Any) -> Model:
             f"interface {interface.name}: {len(roles)} actors; allowed: 1..{MOST_ACTORS}"
         )
     protocol = interface.protocol
-    known = {**ROLES, **interface.roles}
+    known = {**ROLES, **interface.roles, **(more or {})}
     objects = {
         _TASK: common.task_in(protocol.one),
         _DIRECTORY: common.task_in(protocol.one, "directory"),

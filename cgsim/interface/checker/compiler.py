@@ -101,14 +101,15 @@ class Compiler:
     """Compiles one actor.
 
     environment : names that stand before those of the functions' own modules: an interface's verbs
-    and flags. statics, kinds, words : found on the way, in order. notes : texts of `refuse`.
+    and flags. statics, kinds, words : found on the way, in order. notes : texts of `refuse`, each with `actor`.
     """
 
     environment: Mapping[str, Any]
     statics: list[Static]
     kinds: list[Kind]
     words: list[str]
-    notes: list[tuple[str, str]]
+    notes: list[tuple[str, str, str]]
+    actor: str = ""
     rows: list[Row] = field(default_factory=list)
     _frames: list[_Frame] = field(default_factory=list)
     _loops: list[tuple[Label, Label]] = field(default_factory=list)
@@ -182,12 +183,10 @@ class Compiler:
         self._loops = []
         self._frames.append(_Frame(function, names, result, Label(), first, module))
         value: Any = result
-        for statement in body:
-            if simple and statement is returns[0]:
-                self._at(statement)
-                value = self._value(statement.value) if statement.value else 0
-            else:
-                self._statement(statement)
+        left = self._block(body[:-1] if simple else body)
+        if simple and not left:
+            self._at(returns[0])
+            value = self._value(returns[0].value) if returns[0].value else 0
         self._place(self._frames[-1].end)
         self._frames.pop()
         self._text, self._line, self._loops = saved
@@ -199,7 +198,12 @@ class Compiler:
         self._line = self._frames[-1].first_line + node.lineno - 1
         self._text = ast.unparse(node)
 
-    def _statement(self, node: ast.stmt) -> None:
+    def _block(self, statements: Sequence[ast.stmt]) -> bool:
+        """Compile statements up to one that always leaves them; whether there is one."""
+        return any(self._statement(statement) for statement in statements)
+
+    def _statement(self, node: ast.stmt) -> bool:
+        """Compile one statement; whether what stands behind it is never reached."""
         frame = self._frames[-1]
         if isinstance(node, ast.If | ast.While):
             self._line = frame.first_line + node.lineno - 1
@@ -207,7 +211,7 @@ class Compiler:
         elif not isinstance(node, ast.For):
             self._at(node)
         if isinstance(node, ast.Pass):
-            return
+            return False
         if isinstance(node, ast.Expr):
             self._value(node.value)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1:
@@ -216,7 +220,7 @@ class Compiler:
             old = self._value(ast.copy_location(_as_load(node.target), node))
             self._assign(node.target, self._sum(node.op, old, self._value(node.value)))
         elif isinstance(node, ast.If):
-            self._if(node)
+            return self._if(node)
         elif isinstance(node, ast.While):
             self._while(node)
         elif isinstance(node, ast.For):
@@ -231,6 +235,7 @@ class Compiler:
             self._emit(engine.JMP, t=frame.end)
         else:
             raise self._refused(node, f"{ast.unparse(node)!r} is not part of the language")
+        return isinstance(node, ast.Break | ast.Continue | ast.Return)
 
     def _assign(self, target: ast.expr, value: Any) -> None:
         if isinstance(target, ast.Name):
@@ -249,22 +254,19 @@ class Compiler:
         else:
             raise self._refused(target, f"cannot assign to {ast.unparse(target)}")
 
-    def _if(self, node: ast.If) -> None:
+    def _if(self, node: ast.If) -> bool:
         constant = self._constant_condition(node.test)
         if constant is not None:
-            for statement in node.body if constant else node.orelse:
-                self._statement(statement)
-            return
+            return self._block(node.body if constant else node.orelse)
         then, otherwise, end = Label(), Label(), Label()
         self._condition(node.test, then, otherwise)
         self._place(then)
-        for statement in node.body:
-            self._statement(statement)
+        self._block(node.body)
         self._emit(engine.JMP, t=end)
         self._place(otherwise)
-        for statement in node.orelse:
-            self._statement(statement)
+        self._block(node.orelse)
         self._place(end)
+        return False
 
     def _while(self, node: ast.While) -> None:
         head, body, end = Label(), Label(), Label()
@@ -274,8 +276,7 @@ class Compiler:
             self._condition(node.test, body, end)
         self._place(body)
         self._loops.append((head, end))
-        for statement in node.body:
-            self._statement(statement)
+        self._block(node.body)
         self._loops.pop()
         self._emit(engine.JMP, t=head)
         self._place(end)
@@ -290,8 +291,7 @@ class Compiler:
             following = Label()
             self._frames[-1].names[node.target.id] = item
             self._loops.append((following, end))
-            for statement in node.body:
-                self._statement(statement)
+            self._block(node.body)
             self._loops.pop()
             self._place(following)
         self._place(end)
@@ -474,7 +474,7 @@ class Compiler:
             self._emit(engine.FAIL, t=self._value(arguments[1]))
             self._place(fine)
         else:  # refuse, refuse_at_load
-            note = (name, self._value(arguments[0]))
+            note = (name, self._value(arguments[0]), self.actor)
             if note not in self.notes:
                 self.notes.append(note)
             self._emit(engine.NOTE, t=self.notes.index(note))

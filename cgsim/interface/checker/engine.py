@@ -69,10 +69,10 @@ function is given costs it time.
 By object: cell of its state, cell of the readers that a grace period waits for (-1: none), its
 first word, its kind, whether it is there from the start. MASKS: all cells with readers in them.
 WAITERS: objects that can wait for a grace period. By kind: offsets of words (-1: it has none),
-which words and slots are pointers, offset and number of slots, offset of the word `len`, 1 if
-percpu, first object and number of those that can be allocated. By actor: cells of its position, of
-its context and of the readers that its synchronize_rcu waits for; whether it is a daemon; rows of
-its steps.
+which words and slots are pointers, offset and number of slots, offset of the word `len`, how
+percpu it is, first object and number of those that can be allocated. By actor: cells of its
+position, of its context and of the readers that its synchronize_rcu waits for; whether it is a
+daemon; rows of its steps.
 """
 
 

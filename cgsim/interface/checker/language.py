@@ -23,16 +23,16 @@ class Kind(NamedTuple):
 
     words : a name that begins with * is a pointer: what no pointer leads to at the end has leaked.
     slots : words that are reached by index behind the named ones; where the struct has a word
-    `len`, that many of them are inside. pool : how many can be allocated in a run. percpu : a task
-    may touch it only while it cannot migrate. ghost : bookkeeping of the check itself, that costs
-    no step. slots_point : the slots are pointers.
+    `len`, that many of them are inside. pool : how many can be allocated in a run. percpu : 1 a
+    task may touch it only while it cannot migrate, 2 a cookie, that is no memory at all. ghost :
+    bookkeeping of the check itself, that costs no step. slots_point : the slots are pointers.
     """
 
     name: str
     words: tuple[str, ...]
     slots: int = 0
     pool: int = 2
-    percpu: bool = False
+    percpu: int = 0
     ghost: bool = False
     slots_point: bool = False
 

@@ -38,7 +38,7 @@ class Model:
 
     layout, first : what `engine.search` takes; first: int8 working array in the first state.
     rows : of each actor. steps : each actor's rows that are steps, by position. objects : names by
-    number, from 1. notes : what `refuse` said. choices : most ways of one step.
+    number, from 1. notes : what `refuse` may say, and to whom. choices : most ways of one step.
     """
 
     actors: tuple[Actor, ...]
@@ -47,7 +47,7 @@ class Model:
     rows: list[list[Row]]
     steps: list[list[int]]
     objects: list[str]
-    notes: list[tuple[str, str]]
+    notes: list[tuple[str, str, str]]
     choices: int
     start_status: int = 0
     start_notes: int = 0
@@ -95,9 +95,9 @@ def build(
     statics: list[Static] = [] if module is None else [module]
     kinds: list[Kind] = []
     words: list[str] = ["loaded", "len"]
-    notes: list[tuple[str, str]] = []
+    notes: list[tuple[str, str, str]] = []
     rows = [
-        Compiler(environment, statics, kinds, words, notes).compile(
+        Compiler(environment, statics, kinds, words, notes, actor.name).compile(
             actor.function, list(actor.arguments)
         )
         for actor in actors
@@ -310,7 +310,7 @@ def _table(
         engine.SLOTS_AT: [len(k.words) for k in kinds],
         engine.N_SLOTS: [k.slots for k in kinds],
         engine.LEN_AT: [k.names.index("len") if "len" in k.names else -1 for k in kinds],
-        engine.PERCPU: [(1 if k.words else 2) if k.percpu else 0 for k in kinds],
+        engine.PERCPU: [k.percpu for k in kinds],
         engine.FIRST_OF: first_of,
         engine.POOL_OF: pool_of,
     }

@@ -39,8 +39,9 @@ class Violation:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that the interface said, and the shortest schedule to it."""
+    """Something that the interface said to an actor, and the shortest schedule to it."""
 
+    actor: str
     at_load: bool
     text: str
     schedule: tuple[Step, ...]
@@ -113,13 +114,13 @@ def explore_model(model: Model, *, scenario: str = "", states: int = DEFAULT_STA
         if state >= 0
     )
     refusals = [
-        Refusal(name == "refuse_at_load", text, schedule(int(noted[i, 0]), int(noted[i, 1])))
-        for i, (name, text) in enumerate(model.notes)
+        Refusal(who, name == "refuse_at_load", text, schedule(int(noted[i, 0]), int(noted[i, 1])))
+        for i, (name, text, who) in enumerate(model.notes)
         if noted[i, 0] >= 0
     ]
     refusals += [
-        Refusal(name == "refuse_at_load", text, ())
-        for i, (name, text) in enumerate(model.notes)
+        Refusal(who, name == "refuse_at_load", text, ())
+        for i, (name, text, who) in enumerate(model.notes)
         if model.start_notes >> i & 1 and noted[i, 0] < 0
     ]
     bound = ""

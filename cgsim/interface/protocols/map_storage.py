@@ -18,6 +18,8 @@ from cgsim.interface.checker.language import (
     call_rcu,
     kfree,
     kzalloc,
+    migrate_disable,
+    migrate_enable,
     rcu_barrier,
     rcu_read_lock,
     rcu_read_unlock,
@@ -44,6 +46,7 @@ def on_grace(element):
 
 
 def begin(where):
+    migrate_disable()
     rcu_read_lock()
     return where.cgroup
 
@@ -54,6 +57,7 @@ def lookup(cgrp, key):
 
 def finish(cgrp, element):
     rcu_read_unlock()
+    migrate_enable()
 
 
 def install(cgrp, key):

@@ -39,6 +39,7 @@ from cgsim.interface.protocols.common import (
     EEXIST,
     ENODEV,
     ENOENT,
+    LATE,
     POSTED,
     SEED,
     core,
@@ -184,6 +185,12 @@ def lookup(cgrp, key):
     return cgroup_priv_lookup(cgrp, key)
 
 
+def lookup_without_begin(cgrp, key):
+    if POSTED and cgrp.mutex == 0:
+        refuse("WARN_ON(!mutex_is_locked(&cgrp->privdata_mutex))")
+    return cgroup_priv_lookup(cgrp, key)
+
+
 def finish(cgrp, priv):
     if POSTED:
         mutex_unlock(cgrp.mutex)
@@ -195,9 +202,11 @@ def finish(cgrp, priv):
 def install(cgrp, key):
     if POSTED:
         mutex_lock(cgrp.mutex)
-        priv = kzalloc(Priv, key=key, value=BASE[key] + 1)
+        priv = kzalloc(Priv, key=key, value=0 if LATE else BASE[key] + 1)
         list_add(priv, device)
         cgroup_priv_install(cgrp, priv)
+        if LATE:
+            priv.value = BASE[key] + 1
         mutex_unlock(cgrp.mutex)
         return 0
     mutex_lock(core.mutex)
@@ -209,9 +218,11 @@ def install(cgrp, key):
         refuse("install: the key has a datum there already (-EEXIST)")
         result = EEXIST
     else:
-        priv = kzalloc(Priv, key=key, value=BASE[key] + 1)
+        priv = kzalloc(Priv, key=key, value=0 if LATE else BASE[key] + 1)
         list_add(priv, device)
         cgroup_priv_install(cgrp, priv)
+        if LATE:
+            priv.value = BASE[key] + 1
     mutex_unlock(core.mutex)
     return result
 
@@ -246,7 +257,8 @@ def unplug(key):
             if cgrp:
                 cgroup_priv_free(cgrp, key)
         mutex_unlock(core.mutex)
-        rcu_barrier()
+        if SEED != "no barrier":
+            rcu_barrier()
 
 
 def destroy(cgrp):

@@ -41,7 +41,7 @@ from cgsim.interface.protocols.common import (
 Cgroup = Kind("cgroup", ("refs", "*table"))
 Table = Kind("table", ("len", "free"), slots=3, slots_point=True, pool=2)
 Datum = Kind("datum", ("value", "count", "free"), pool=4)
-PercpuDatum = Kind("percpu datum", ("value", "count", "free"), pool=4, percpu=True)
+PercpuDatum = Kind("percpu datum", ("value", "count", "free"), pool=4, percpu=1)
 PERCPU = False
 
 table_one: Any = Static("table of one", Table, {"len": 2})
@@ -81,6 +81,8 @@ def begin(where):
 
 
 def lookup(cgrp, key):
+    if key < 0:
+        return 0  # the comparison is unsigned
     table = cgrp.table
     if key >= table.len:
         return 0
