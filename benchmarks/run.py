@@ -22,6 +22,7 @@ PARTS = (
     "bench_timed",
     "bench_population",
     "bench_scale",
+    "bench_explore",
     "bench_first_calls",
 )
 OUT = Path(__file__).with_name("RESULTS.md")

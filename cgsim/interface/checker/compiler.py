@@ -101,7 +101,8 @@ class Compiler:
     """Compiles one actor.
 
     environment : names that stand before those of the functions' own modules: an interface's verbs
-    and flags. statics, kinds, words : found on the way, in order. notes : texts of `refuse`, each with `actor`.
+    and flags. statics, kinds, words : found on the way, in order. notes : texts of `refuse`, each
+    with `actor`.
     """
 
     environment: Mapping[str, Any]
