@@ -1,4 +1,4 @@
-"""How fast the explorer visits states: key and kref of v4, three readers, an installer, a destroyer.
+"""How fast the explorer visits states: v4 with three readers, an installer and a destroyer.
 
 Run as a module it measures in a process of its own, whose peak memory is the figure.
 """
@@ -62,9 +62,9 @@ def section(*, quick: bool = False) -> str:
     )
     return (
         "## Interleavings\n\n"
-        f"`cgsim explore {INTERFACE} --actors {' '.join(ACTORS)} --states {STATES}`, one core, full "
-        "states compared; each run in a process of its own. Goal: 100000 distinct states a second, "
-        "5 million in a run within 4 GiB.\n\n" + table + "\n"
+        f"`cgsim explore {INTERFACE} --actors {' '.join(ACTORS)} --states {STATES}`, one core, "
+        "full states compared; each run in a process of its own. Goal: 100000 distinct states a "
+        "second, 5 million in a run within 4 GiB.\n\n" + table + "\n"
     )
 
 
