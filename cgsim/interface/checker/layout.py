@@ -9,9 +9,10 @@ import numpy as np
 
 from cgsim.errors import UserError
 from cgsim.interface.checker import engine
-from cgsim.interface.checker.compiler import Compiler, Register, Row, Word
+from cgsim.interface.checker.compiler import Compiler
 from cgsim.interface.checker.language import Kind, Static
 from cgsim.interface.checker.registers import assign, live_before
+from cgsim.interface.checker.rows import Register, Row, Word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,7 @@ from cgsim.interface.checker.engine import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cgsim.interface.checker.compiler import Register, Row
+    from cgsim.interface.checker.rows import Register, Row
 
 
 def live_before(rows: Sequence[Row]) -> list[set[Register]]:
