@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cgsim.experiments.counters import counters, update_cost
     from cgsim.experiments.lookups import lookup_cost, simulate
     from cgsim.experiments.packets import packet_budget
+    from cgsim.experiments.recommend import recommend
     from cgsim.experiments.summary import summarise
     from cgsim.experiments.upkeep import upkeep
     from cgsim.machines import list_machines, load_machine
@@ -45,6 +46,7 @@ _HOMES = {
     "load_workload": "cgsim.workloads",
     "lookup_cost": "cgsim.experiments.lookups",
     "packet_budget": "cgsim.experiments.packets",
+    "recommend": "cgsim.experiments.recommend",
     "replay": "cgsim.trace_replay.replay",
     "replay_file": "cgsim.trace_replay.replay",
     "simulate": "cgsim.experiments.lookups",
@@ -70,6 +72,7 @@ __all__ = [
     "load_workload",
     "lookup_cost",
     "packet_budget",
+    "recommend",
     "replay",
     "replay_file",
     "simulate",

@@ -38,6 +38,7 @@ Each verb has its own help with examples: cgsim simulate --help
 
 VERBS = (
     "simulate",
+    "recommend",
     "attribute",
     "contention",
     "upkeep",

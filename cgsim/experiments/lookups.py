@@ -69,7 +69,7 @@ from cgsim.stage.streams import COLUMNS, Surroundings, run_rows
 from cgsim.stage.surroundings import Stage
 from cgsim.workloads import Feeds, load_workload
 from cgsim.workloads.acts import REACH_MASK, REACHES_AN_EVENT
-from cgsim.workloads.base import Workload
+from cgsim.workloads.base import LINE_BYTES, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 MODES = ("throughput", "dependent", "isolated")
 _MODE_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
 _QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p999_ns": 0.999}
-_MAX_WARM_PAIRS = 1 << 21
+_MAX_WARM_PAIRS, _MAX_WARM_OTHERS = 1 << 21, 1 << 15
 _MAX_VISITS = 1 << 18
 _WARM_ISOLATED = 4
 _LEAST_STREAM, _MAX_STREAM = 1024, 1 << 20
@@ -227,6 +227,7 @@ def simulate(
     field_bytes, cgroup_bytes,          memory (`cgsim.stage.population.Memory`)
     entry_bytes, fixed_bytes
     rate_per_s, cpus                    lookups a second of a CPU; CPUs that play it at once
+    between_bytes                       what other code touches before a packet or ioctl
     event_ns, lookups_per_event         mean time of a packet or ioctl: all its lookups together
     transfers                           lines that came from another core, per lookup
     ==================================  =======================================================
@@ -356,18 +357,27 @@ def _timed(
     prefetch: bool,
     stage: Stage,
     actors: np.ndarray | None = None,
+    asked: np.ndarray | None = None,
     places: bool = False,
     cpus: int = 1,
 ) -> tuple[System, Timed]:
     """A fresh machine whose CPU 0 has looked up and used every datum once, in random order.
 
     actors : what stands for each cgroup in the stage's stream; None: looked up without a caller.
+    asked : int64[n, 2], indices of cgroup and key that will be asked for; None: any may.
 
     So no first touch is counted; what the caches still hold is their own affair. Of a very large
-    population a random part is looked up, larger than any cache.
+    population a random part is looked up, larger than any cache; if it is known what will be asked
+    for a part that fills a private L2, and then that.
     """
     n_keys = population.keys.size
-    pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)[:_MAX_WARM_PAIRS]
+    pairs = random_permutation(population.cgroups.size * n_keys, seed, 99)
+    if asked is None:
+        pairs = pairs[:_MAX_WARM_PAIRS]
+    elif pairs.size > _MAX_WARM_OTHERS:
+        once = np.unique(asked[:, 0] * n_keys + asked[:, 1])
+        order = random_permutation(once.size, seed, 98)
+        pairs = np.concatenate([pairs[:_MAX_WARM_OTHERS], once[order]])
     order = np.column_stack(np.divmod(pairs, n_keys))
     spec = system_spec(machine, cpus, prefetch_next_line=prefetch)
     system = System(spec, population.heap, places=places)
@@ -491,7 +501,14 @@ def play_workload(
         caller = scene.caller._replace(use=NO_LOOKUP, calls=0)
         scene = scene._replace(caller=caller, read_lock=0)
     system, space = _timed(
-        population, model, facts["seed"], prefetch, stage, places=places, cpus=cpus
+        population,
+        model,
+        facts["seed"],
+        prefetch,
+        stage,
+        asked=_asked(parts),
+        places=places,
+        cpus=cpus,
     )
     visit(space, scene.caller, actors, _MAX_VISITS)
     counts: list[np.ndarray] = []
@@ -505,7 +522,16 @@ def play_workload(
         system, space, population, model, scene, facts, parts, changes, once_warm, each
     )
     del actors, around  # the scene points into them until here
+    between = parts[-1].rows[:, [COLUMNS.index(name) for name in ("hot_lines", "cold_lines")]]
+    lines = between.sum() / len(between) * row["lookups_per_event"]
+    row["between_bytes"] = float(LINE_BYTES * lines)
     return row, system, counts[0] if counts else None
+
+
+def _asked(parts: Sequence[Rows]) -> np.ndarray:
+    """int64[n, 2]: the cgroups and keys of some rows."""
+    columns = [COLUMNS.index(name) for name in ("cgroup", "key")]
+    return np.concatenate([part.rows[:, columns] for part in parts])
 
 
 class EventCosts(NamedTuple):

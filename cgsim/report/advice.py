@@ -1,0 +1,204 @@
+"""An answer of `cgsim.recommend` in words and tables of plain text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cgsim.experiments.paired import BEFORE
+from cgsim.experiments.places_of_use import get_user
+from cgsim.report import text
+from cgsim.report.sentences import join_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NEGLIGIBLE_SHARE = 0.0005
+"""Of a CPU: where all designs together differ by less, cost decides nothing."""
+
+HEADERS = ("design", "ns", "90 % interval", "% of a CPU", "bytes")
+
+
+def usable(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of designs that can be used, the cheapest first."""
+    return [row for row in answer["designs"] if row["usable"]]
+
+
+def row_of(answer: Mapping[str, Any], design: str) -> dict[str, Any]:
+    """A design's row."""
+    return next(row for row in answer["designs"] if row["design"] == design)
+
+
+def rows(answer: Mapping[str, Any], names: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """Table rows under `HEADERS`; names : only these, all if empty."""
+    return [
+        (
+            row["design"] + ("" if row["measured"] else "*"),
+            ns(row["ns"]),
+            f"{ns(row['low'])} .. {ns(row['high'])}",
+            percent(row["share"]),
+            f"{row['bytes']:,.0f}",
+        )
+        for row in usable(answer)
+        if not names or row["design"] in names
+    ]
+
+
+def ns(value: float) -> str:
+    """A time without its unit: one decimal below 100."""
+    return f"{value:.1f}" if abs(value) < 99.95 else f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, two significant digits, never an exponent."""
+    value = 100 * share
+    return (
+        f"{value:.1f}" if value >= 0.995 else f"{value:.2f}" if value >= 0.0995 else f"{value:.4f}"
+    )
+
+
+def place(answer: Mapping[str, Any]) -> str:
+    """What was simulated, for a table's head."""
+    seeds = answer["seeds"]
+    return (
+        f"{answer['machine']}, workload {answer['workload']}, {answer['n_keys']} "
+        f"key{'s' if answer['n_keys'] > 1 else ''} in each of {answer['n_cgroups']} cgroups, "
+        f"{seeds} seed{'s' if seeds > 1 else ''}"
+    )
+
+
+def verdict(answer: Mapping[str, Any]) -> str:
+    """The recommended design and why that one: alone in front, or of several undecided ones."""
+    chosen = answer["recommended"]
+    level = tied(answer)
+    first = usable(answer)[0]["design"]
+    said = f"{answer['user']}: {chosen}"
+    if not level and chosen == first:
+        return said + f", before all others{_at_least(answer)}."
+    others = [name for name in level if name != chosen]
+    return (
+        f"{said}; cost does not decide between it and {join_names(others)}, so the one with fewest "
+        "limits, then fewest bytes, is named."
+    )
+
+
+def _at_least(answer: Mapping[str, Any]) -> str:
+    """How far the next one is behind."""
+    if not answer["orders"]:
+        return ""
+    near = answer["orders"][0]
+    return f" ({near['second']} by {near['by_ns']:.1f} +- {near['error_ns']:.1f} ns)"
+
+
+def tied(answer: Mapping[str, Any]) -> list[str]:
+    """The designs whose order with the recommended one is not claimed."""
+    chosen = answer["recommended"]
+    return [
+        order["second"] if order["first"] == chosen else order["first"]
+        for order in answer["orders"]
+        if order["verdict"] != BEFORE
+    ]
+
+
+def behind(answer: Mapping[str, Any], names: Sequence[str]) -> str:
+    """By how much some designs are behind the recommended one, as far as that is claimed."""
+    found = [
+        f"{order['second']} by {order['by_ns']:.1f} +- {order['error_ns']:.1f} ns"
+        for order in answer["orders"]
+        if order["second"] in names and order["verdict"] == BEFORE
+    ]
+    return f"{answer['recommended']} is before {join_names(found)}." if found else ""
+
+
+def budget(answer: Mapping[str, Any]) -> str:
+    """What the choice can cost or save, as a share of a CPU."""
+    shares = [row["share"] for row in usable(answer)]
+    span = max(shares) - min(shares)
+    said = (
+        f"At {answer['rate_per_s']:,.0f} lookups a second on one CPU the dearest costs "
+        f"{percent(span)} % of that CPU more than the cheapest"
+    )
+    if span < NEGLIGIBLE_SHARE:
+        return f"{said}: choose by interface and lifetime, not by cost."
+    return f"{said}."
+
+
+def limits_of(answer: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """The limits of designs that can be used, one entry for each that has any."""
+    return [
+        f"{row['design']}: {row['why']}"
+        for row in usable(answer)
+        if row["why"] and row["design"] in names
+    ]
+
+
+def cannot(answer: Mapping[str, Any]) -> list[str]:
+    """The designs that cannot be used, with the reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in answer["designs"]:
+        if not row["usable"]:
+            reasons.setdefault(row["why"], []).append(row["design"])
+    return [f"{join_names(names)}: {why}" for why, names in reasons.items()]
+
+
+def flips(answer: Mapping[str, Any]) -> list[str]:
+    """Where another design is named, one sentence for each border."""
+    said = []
+    for border in answer["borders"]:
+        where = f"on {border['at']}" if border["what"] == "machine" else _amount(border)
+        said.append(f"{where} {border['recommended']} ({border['why']})")
+    return said
+
+
+def _amount(border: Mapping[str, Any]) -> str:
+    return f"at {border['at']:,} {border['what']}"
+
+
+def machines(answer: Mapping[str, Any]) -> str:
+    """Whether other machines agree, by pairs whose order is claimed on both."""
+    said = []
+    for each in answer["machines"]:
+        turned = [f"{one} and {other}" for one, other in each["turned"]]
+        what = f"{join_names(turned)} change places" if turned else "none changes places"
+        said.append(f"{each['machine']} {each['pairs']} pairs, {what}")
+    return f"Pairs with a claimed order here and there: {'; '.join(said)}." if said else ""
+
+
+def error_sentence(error: Mapping[str, Any]) -> str:
+    """The model's own error and where it comes from."""
+    return (
+        f"Nearest measurements: {error['rows']} rows '{error['what']}' on {error['measured_on']}; "
+        f"nine of ten predictions were {100 * error['low']:+.0f} to {100 * error['high']:+.0f} % "
+        f"off, differences of two by up to {100 * error['pair']:.0f} % of the larger and no "
+        f"better than {error['pair_floor_ns']:.1f} ns."
+    )
+
+
+def printed(answer: Mapping[str, Any]) -> str:
+    """The whole answer for a terminal."""
+    who = get_user(answer["user"])
+    names = [row["design"] for row in usable(answer)]
+    parts = [
+        f"simulated for {who.title}\n{place(answer)}, {answer['cpus']} CPUs\n"
+        f"reaching the cgroup {'and calling the program ' if who.reach == 'skb' else ''}costs "
+        f"{ns(answer['place_ns'])} ns without any lookup; a lookup with its use adds:",
+        text.table(rows(answer), HEADERS),
+        "* not measured on any machine like this one; the nearest measurements' error is used",
+        f"recommended: {answer['recommended']}; runner-up by cost: {answer['runner_up']}",
+        text.wrap(verdict(answer)),
+        text.wrap(behind(answer, names)),
+        text.wrap(budget(answer)),
+        text.wrap(error_sentence(answer["error"])),
+        _listed("limits", limits_of(answer, names)),
+        _listed("cannot be used there", cannot(answer)),
+        _listed("elsewhere", flips(answer) or ["no other answer at the points tried"]),
+        text.wrap(machines(answer)),
+        _listed("updates", answer.get("updates", [])),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _listed(head: str, lines: Sequence[str]) -> str:
+    """A head and indented lines, "" if there are none."""
+    if not lines:
+        return ""
+    return "\n".join([f"{head}:", *(text.wrap(f"  {line}", indent="    ") for line in lines)])
