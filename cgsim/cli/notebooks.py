@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsim.cli.parsing import add_verb
+from cgsim.cli.parsing import add_verb, needs_report_packages
 from cgsim.cli.streams import complain
 from cgsim.errors import UserError
 
@@ -34,6 +34,12 @@ A file that was edited or run, or that is newer than its source, is left alone.
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim notebooks`."""
+    with needs_report_packages():
+        _write(options)
+
+
+def _write(options: argparse.Namespace) -> None:
+    """Write the .ipynb files."""
     from cgsim.report.notebooks import find_notebooks, refresh
     from cgsim.resources import checkout_directory, notebooks_directory
 

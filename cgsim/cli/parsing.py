@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +20,7 @@ from cgsim.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 OWN_OPTIONS = {"design", "machine", "workload", "user"}
 """Parameters that are options by themselves, where a verb has them."""
@@ -59,6 +60,17 @@ def add_verb(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+@contextmanager
+def needs_report_packages() -> Iterator[None]:
+    """Say in one line which package is not installed, and how to install all that reports need."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "cgsim").partition(".")[0] == "cgsim":
+            raise
+        raise UserError(f"{error.name} is not installed: pip install 'cgsim[report]'") from None
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

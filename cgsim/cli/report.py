@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsim.cli.parsing import add_parameters, add_verb, given_parameters
+from cgsim.cli.parsing import add_parameters, add_verb, given_parameters, needs_report_packages
 from cgsim.cli.signals import clean_up_first
 from cgsim.cli.streams import complain
-from cgsim.errors import UserError, printable
+from cgsim.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -44,10 +44,14 @@ Values are YAML: -p 'keys=[1, 16]', -p share=0.5. The old report stays if anythi
 
 def run(options: argparse.Namespace) -> int:
     """`cgsim report`."""
-    try:
-        from cgsim.report.build import ReportFailure, build_report
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: pip install 'cgsim[report]'") from None
+    with needs_report_packages():
+        return _build(options)
+
+
+def _build(options: argparse.Namespace) -> int:
+    """Build the report; returns the exit status."""
+    from cgsim.report.build import ReportFailure, build_report
+
     try:
         with clean_up_first():
             report = build_report(

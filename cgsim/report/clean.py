@@ -13,14 +13,16 @@ from cgsim.report.notebooks import is_as_written
 from cgsim.resources import checkout_directory
 
 
-def clean(directories: list[Path]) -> list[Path]:
-    """Remove the files of reports in `directories`; returns what is left there of others."""
+def clean(directories: list[Path], notebooks: Path | None) -> list[Path]:
+    """Remove the files of reports in `directories`; returns what is left there of others.
+
+    And the .ipynb files in `notebooks` that nobody edited or ran.
+    """
     left = []
     for directory in directories:
         if directory.is_dir():
             left += publish.remove(directory)
-    root = checkout_directory()
-    for notebook in sorted((root / "notebooks").glob("*.ipynb")) if root else ():
+    for notebook in sorted(notebooks.glob("*.ipynb")) if notebooks else ():
         if is_as_written(notebook):
             notebook.unlink()
         else:
@@ -29,5 +31,7 @@ def clean(directories: list[Path]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in clean([Path(argument) for argument in sys.argv[1:]]):
+    root = checkout_directory()
+    arguments = [Path(argument) for argument in sys.argv[1:]]
+    for path in clean(arguments, root / "notebooks" if root else None):
         print(f"kept, not as cgsim wrote it: {path}")

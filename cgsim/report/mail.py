@@ -234,13 +234,17 @@ def _how_sure(facts: Facts, network: pd.DataFrame, second: pd.DataFrame) -> list
 def _reproduce(facts: Facts) -> str:
     setting = facts.setting
     seeds = f"{setting.seed}..{setting.seed + setting.replicates - 1}"
+    # a wheel knows its version alone, and has no Makefile
+    known = facts.commit != "unknown"
+    commit = f", commit {facts.commit}" if known else ""
+    report = "make report" if known else "cgsim report"
     return (
         text.wrap(
-            f"cgsim {facts.version}, commit {facts.commit}; kernel {setting.kernel}; machines "
+            f"cgsim {facts.version}{commit}; kernel {setting.kernel}; machines "
             f"{setting.machine}, {facts.second_machine}; seeds {seeds}. This mail again, and all "
             "figures behind it:"
         )
-        + f"\n\n{_shell(facts.command)}\n  $ make report"
+        + f"\n\n{_shell(facts.command)}\n  $ {report}"
     )
 
 
