@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cgsim.errors import UserError, shown, unknown_name
+from cgsim.errors import LONGEST_VALUE, UserError, shown, unknown_name
 from cgsim.strict_yaml import parse_yaml
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Number:
         """Whether `value` is a finite int or float in the range."""
         if not (_is_int(value) or isinstance(value, float)):
             return False
-        return math.isfinite(value) and self.minimum <= value <= self.maximum  # type: ignore
+        return self.minimum <= value <= self.maximum  # type: ignore[operator]
 
     def describe(self) -> str:
         """The range in words."""
@@ -282,8 +282,12 @@ def _refusal(name: str, value: object, allowed: str, kind: object) -> str:
     message = f"parameter {name} = {shown(value)} is not allowed; allowed: {allowed}"
     if isinstance(value, float) and (isinstance(kind, Integer) or kind is int):
         return message + (f" (write {int(value)})" if value.is_integer() else "")
-    if isinstance(value, str) and _YAML_TEXT_NUMBER.fullmatch(value) and _is_numeric(kind):
+    if not isinstance(value, str) or len(value) > LONGEST_VALUE or not _is_numeric(kind):
+        return message
+    if _YAML_TEXT_NUMBER.fullmatch(value):
         number = float(value)
+        if not math.isfinite(number):
+            return message
         whole = isinstance(kind, Integer) or kind is int
         plain = str(int(number)) if whole and number == int(number) else repr(number)
         message += f" (YAML reads {value} as text: write {plain})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +20,10 @@ ACCESS_BYTES = 24
 """Of an access, as it is read: an address, and as much again while it is checked."""
 
 
+# numpy reads a header as the text of a Python dict
+_BROKEN = (ValueError, OSError, SyntaxError, tokenize.TokenError)
+
+
 def read_npy(source: str, file: BinaryIO, cpus: CpuLimit = ANY_CPU) -> Trace:
     """Addresses of reads by CPU 0, integers of any width and byte order."""
     try:
@@ -34,7 +39,7 @@ def read_npy(source: str, file: BinaryIO, cpus: CpuLimit = ANY_CPU) -> Trace:
         values = np.load(file, allow_pickle=False)
     except UserError:
         raise
-    except (ValueError, OSError, EOFError, MemoryError, TypeError) as error:
+    except (*_BROKEN, EOFError, MemoryError, TypeError) as error:
         raise UserError(
             f"{source}: not a whole .npy array of integers ({_told(error)}); it may be truncated"
         ) from None
@@ -58,7 +63,7 @@ def read_npz(
             arrays = {name: archive[name] for name in archive.files}
     except UserError:
         raise
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, RuntimeError) as error:
+    except (*_BROKEN, EOFError, MemoryError, zipfile.BadZipFile, RuntimeError) as error:
         raise UserError(
             f"{source}: not whole .npz arrays ({_told(error)}); it may be truncated"
         ) from None

@@ -58,7 +58,10 @@ def split(line: str, separator: str) -> list[str]:
     """The fields of one line."""
     if separator == " ":
         line = " ".join(line.split())
-    return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # a carriage return within a field, or more than a field may hold
+        return line.split(separator)
 
 
 class Csv:
