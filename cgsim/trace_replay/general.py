@@ -175,6 +175,7 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, false_sharing
     if plan.cpus == 1 or size > MAX_DIRECTORY_WORDS:
         size = 0
     count = len(plan.levels)
+    hashed = any(level.hashed for level in plan.levels)
     counts = np.zeros((shards.number, count, general.COUNTERS), np.int64)
     totals = np.zeros((shards.number, general.TOTALS), np.int64)
     local = threading.local()
@@ -187,6 +188,9 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, false_sharing
             local.tags, starts, widths = make_rows(levels, instances, options.vector)
             local.geometry = np.zeros((count, general.COLUMNS), np.int64)
             for place, level in enumerate(levels):
+                table = general.HASHED if level.hashed else 0
+                if shards.sets_of.size:
+                    table = shards.sets_of[place].ctypes.data
                 local.geometry[place] = (
                     level.sets,
                     mask_of(level.sets),
@@ -196,7 +200,7 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, false_sharing
                     level.cpus_per_instance,
                     instances[place],
                     starts[place],
-                    shards.sets_of[place].ctypes.data if shards.sets_of.size else 0,
+                    table,
                     plan.levels[place].fold,
                     shards.number.bit_length() - 1,
                     0,
@@ -229,6 +233,7 @@ def _general_shards(shards: _Shards, plan: Plan, options: Options, false_sharing
             counts[shard].ctypes.data,
             totals[shard].ctypes.data,
             fields.ctypes.data if false_sharing else 0,
+            1 if hashed or shards.sets_of.size else None,
         )
         if not false_sharing or totals[shard, general.FALSE_SHARING] == 0:
             return []

@@ -495,21 +495,26 @@ def _compile(
 ) -> None:
     """Compile the kernel or load it, by replaying next to nothing, so that no time includes it.
 
-    The ways, the number of CPUs, and whether the sets are powers of two decide on the variant.
+    The ways, the number of CPUs, whether the sets are powers of two, and whether they are chosen by
+    a hash decide on the variant.
     """
-    shapes = tuple((2 if level.sets & (level.sets - 1) == 0 else 3, level.ways) for level in levels)
+    shapes = tuple(
+        (2 if level.sets & (level.sets - 1) == 0 else 3, level.ways, level.hashed)
+        for level in levels
+    )
     _compile_for(kernel, shapes, cpus, false_sharing)
     if tlb:
-        _compile_for("reads", ((2, 4),), 1, False)
+        _compile_for("reads", ((2, 4, False),), 1, False)
 
 
 @cache
 def _compile_for(
-    kernel: str, shapes: tuple[tuple[int, int], ...], cpus: int, false_sharing: bool
+    kernel: str, shapes: tuple[tuple[int, int, bool], ...], cpus: int, false_sharing: bool
 ) -> None:
     last = len(shapes) - 1 or 1
     levels = tuple(
-        Level("", sets, ways, cpus if n == last else 1) for n, (sets, ways) in enumerate(shapes)
+        Level("", sets, ways, cpus if n == last else 1, hashed)
+        for n, (sets, ways, hashed) in enumerate(shapes)
     )
     run(
         np.zeros(2, np.uint64),

@@ -40,6 +40,8 @@ number of the store that took the line from the CPU, which has not asked for it 
 uint32[lines, cpus], the falsely shared misses; FALSE_OF_LINE: of uint32[lines], their sums; all 0
 at the start, and overwritten. STORES: the number of stores so far."""
 
+HASHED = -1
+
 WORDS = 8
 
 NINE, INCLUSIVE, VICTIM = range(3)
@@ -68,6 +70,7 @@ def replay_general(
     counts,
     totals,
     sharing,
+    unusual,
 ):
     """Replay one shard, records[start:stop], from empty caches, and flush them at the end.
 
@@ -82,15 +85,16 @@ def replay_general(
                               (ways - 1), LANES, STRIDE (bytes of a row), SHARED (CPUs an instance
                               serves), INSTANCES, ROWS (address of the first row; rows are
                               [set, instance], EMPTY at the start, overwritten), TABLE (address of
-                              the uint32 set of each line, where it is no remainder; 0: it is one),
-                              FOLD (0, or see `index.hashed_set`: line l of the shard, of BITS bits,
-                              is then line FIRST + (l << BITS) of the trace)
+                              the uint32 set of each line, where it is no remainder; 0: it is one;
+                              HASHED: it is a hash), FOLD and BITS (see `index.hashed_set`), FIRST
+                              (line l of the shard is line FIRST + (l << BITS) of the trace)
     directory : uint64        words for each line, 0 at the start, overwritten; of size 0: every
                               CPU is asked
     victims   : int64         address of int64[levels], scratch
     counts    : int64         address of int64[levels, COUNTERS], added to
     totals    : int64         address of int64[TOTALS], added to
     sharing   : int64         address of int64[SHARING_FIELDS], see there; 0: not asked for
+    unusual   : int64 or None  not None: the set of a line is no remainder at some level
     """
     bottom = levels - 1
     looked_up = bottom if policy == VICTIM else levels
@@ -106,7 +110,7 @@ def replay_general(
             _come_back(line - lowest, cpu, cpus, words_touched, sharing, totals)
         depth = 0
         for level in range(looked_up):
-            row = _row(geometry, level, cpu, line)
+            row = _row(unusual, geometry, level, cpu, line)
             last = _get(geometry, level, LAST)
             poke_i64(victims + 8 * level, peek_u32(row + 4 * last))
             word = line | write << 31 if level == 0 else line
@@ -119,23 +123,45 @@ def replay_general(
         if cpus > 1:
             if write != 0:
                 removed = _invalidate(
-                    line, cpu, cpus, words, lowest, levels, geometry, directory, counts, sharing
+                    unusual,
+                    line,
+                    cpu,
+                    cpus,
+                    words,
+                    lowest,
+                    levels,
+                    geometry,
+                    directory,
+                    counts,
+                    sharing,
                 )
                 if depth < looked_up and _get(geometry, depth, SHARED) == 1:
                     _add(totals, 0, UPGRADES, removed)
             elif depth > 0:
-                _share(line, cpu, cpus, words, lowest, depth, levels, geometry, directory, totals)
+                _share(
+                    unusual,
+                    line,
+                    cpu,
+                    cpus,
+                    words,
+                    lowest,
+                    depth,
+                    levels,
+                    geometry,
+                    directory,
+                    totals,
+                )
 
         if sharing != 0 and write != 0:
             _stamp(line - lowest, words_touched, sharing)
 
         if policy == VICTIM and depth == bottom:
-            row = _row(geometry, bottom, cpu, line)
+            row = _row(unusual, geometry, bottom, cpu, line)
             was = remove(_get(geometry, bottom, LANES), row, line, _get(geometry, bottom, LAST))
             if was != 0:
                 _add(counts, bottom, HITS, 1)
                 if was == 3:
-                    above = _row(geometry, bottom - 1, cpu, line)
+                    above = _row(unusual, geometry, bottom - 1, cpu, line)
                     poke_u32(above, line | DIRTY)
             else:
                 _add(counts, bottom, MISSES, 1)
@@ -149,10 +175,10 @@ def replay_general(
             _add(counts, level, DIRTY_VICTIMS, dirty)
             if level == bottom:
                 if policy == INCLUSIVE:
-                    dirty |= _back_invalidate(held, cpu, cpus, levels, geometry, counts)
+                    dirty |= _back_invalidate(unusual, held, cpu, cpus, levels, geometry, counts)
                 _add(totals, 0, WRITEBACKS, dirty)
             elif policy == VICTIM and level == bottom - 1:
-                row = _row(geometry, bottom, cpu, held)
+                row = _row(unusual, geometry, bottom, cpu, held)
                 last = _get(geometry, bottom, LAST)
                 pushed = peek_u32(row + 4 * last)
                 word = held | dirty << 31
@@ -161,7 +187,9 @@ def replay_general(
                     _add(counts, bottom, DIRTY_VICTIMS, 1)
                     _add(totals, 0, WRITEBACKS, 1)
             elif dirty != 0:
-                written = _hand_down(traffic, held, cpu, level + 1, levels, geometry, counts)
+                written = _hand_down(
+                    unusual, traffic, held, cpu, level + 1, levels, geometry, counts
+                )
                 _add(totals, 0, WRITEBACKS, written)
 
     for level in range(levels):
@@ -173,7 +201,9 @@ def replay_general(
                 if entry >= DIRTY:
                     _add(counts, level, DIRTY_VICTIMS, 1)
                     held = entry & LINE
-                    written = _hand_down(traffic, held, cpu, level + 1, levels, geometry, counts)
+                    written = _hand_down(
+                        unusual, traffic, held, cpu, level + 1, levels, geometry, counts
+                    )
                     _add(totals, 0, WRITEBACKS, written)
 
 
@@ -191,20 +221,26 @@ def _add(counts, level, counter, number):
 
 
 @njit
-def _row(geometry, level, cpu, line):
-    """The address of the row of `line` in the instance of `level` that serves `cpu`."""
+def _unusual_set(geometry, level, line):
+    """The set of a line of the shard where it is no remainder of the line."""
     table = _get(geometry, level, TABLE)
-    if table != 0:
-        number = peek_u32(table + 4 * line)
-    elif _get(geometry, level, FOLD) != 0:
-        bits = _get(geometry, level, BITS)
-        number = hashed_set(
-            _get(geometry, level, FIRST) + (line << bits),
-            _get(geometry, level, FOLD),
-            bits,
-            _get(geometry, level, MASK),
-            _get(geometry, level, SETS),
-        )
+    if table != HASHED:
+        return peek_u32(table + 4 * line)
+    bits = _get(geometry, level, BITS)
+    return hashed_set(
+        _get(geometry, level, FIRST) + (line << bits),
+        _get(geometry, level, FOLD),
+        bits,
+        _get(geometry, level, MASK),
+        _get(geometry, level, SETS),
+    )
+
+
+@njit
+def _row(unusual, geometry, level, cpu, line):
+    """The address of the row of `line` in the instance of `level` that serves `cpu`."""
+    if unusual is not None and _get(geometry, level, TABLE) != 0:
+        number = _unusual_set(geometry, level, line)
     elif _get(geometry, level, MASK) >= 0:
         number = line & _get(geometry, level, MASK)
     else:
@@ -215,21 +251,21 @@ def _row(geometry, level, cpu, line):
 
 
 @njit
-def _hand_down(traffic, line, cpu, level, levels, geometry, counts):
+def _hand_down(unusual, traffic, line, cpu, level, levels, geometry, counts):
     """Hand a dirty line to `level`, by the convention chosen; 1 if memory is written."""
     if traffic != 0:
-        return _write_back(line, cpu, level, levels, geometry, counts)
-    return _lower(line, cpu, level, levels, geometry)
+        return _write_back(unusual, line, cpu, level, levels, geometry, counts)
+    return _lower(unusual, line, cpu, level, levels, geometry)
 
 
 @njit
-def _write_back(line, cpu, level, levels, geometry, counts):
+def _write_back(unusual, line, cpu, level, levels, geometry, counts):
     """Write a whole dirty line to `level` and what it pushes out further down; 1 if memory is hit.
 
     A line that is not there is allocated without being fetched.
     """
     for below in range(level, levels):
-        row = _row(geometry, below, cpu, line)
+        row = _row(unusual, geometry, below, cpu, line)
         last = _get(geometry, below, LAST)
         pushed = peek_u32(row + 4 * last)
         if touch_dirty(_get(geometry, below, LANES), row, line | DIRTY, last) != 0:
@@ -244,17 +280,17 @@ def _write_back(line, cpu, level, levels, geometry, counts):
 
 
 @njit
-def _lower(line, cpu, level, levels, geometry):
+def _lower(unusual, line, cpu, level, levels, geometry):
     """Mark the nearest copy from `level` down dirty; 1 if there is none and memory is written."""
     for below in range(level, levels):
-        row = _row(geometry, below, cpu, line)
+        row = _row(unusual, geometry, below, cpu, line)
         if stain(_get(geometry, below, LANES), row, line, _get(geometry, below, LAST)) != 0:
             return 0
     return 1
 
 
 @njit
-def _back_invalidate(line, cpu, cpus, levels, geometry, counts):
+def _back_invalidate(unusual, line, cpu, cpus, levels, geometry, counts):
     """Remove a line that the last level lost from all levels above; 1 if a copy was dirty."""
     bottom = levels - 1
     group = _get(geometry, bottom, SHARED)
@@ -263,7 +299,7 @@ def _back_invalidate(line, cpu, cpus, levels, geometry, counts):
     for level in range(bottom):
         step = _get(geometry, level, SHARED)
         for other in range(first, min(first + group, cpus), step):
-            row = _row(geometry, level, other, line)
+            row = _row(unusual, geometry, level, other, line)
             was = remove(_get(geometry, level, LANES), row, line, _get(geometry, level, LAST))
             _add(counts, level, BACK_INVALIDATED, was & 1)
             dirty |= was >> 1
@@ -283,7 +319,9 @@ def _holders(directory, entry, words, word, cpus):
 
 
 @njit
-def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, counts, sharing):
+def _invalidate(
+    unusual, line, cpu, cpus, words, lowest, levels, geometry, directory, counts, sharing
+):
     """Remove the copies that do not serve the writer, the new owner; 1 if there were any."""
     entry = (line - lowest) * words
     removed = 0
@@ -296,7 +334,7 @@ def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, cou
                 shared = _get(geometry, level, SHARED)
                 if other // shared == cpu // shared:
                     break
-                row = _row(geometry, level, other, line)
+                row = _row(unusual, geometry, level, other, line)
                 was = (
                     remove(_get(geometry, level, LANES), row, line, _get(geometry, level, LAST)) & 1
                 )
@@ -315,7 +353,7 @@ def _invalidate(line, cpu, cpus, words, lowest, levels, geometry, directory, cou
 
 
 @njit
-def _share(line, cpu, cpus, words, lowest, depth, levels, geometry, directory, totals):
+def _share(unusual, line, cpu, cpus, words, lowest, depth, levels, geometry, directory, totals):
     """Clean the copies that do not serve the reader, and enter it in the directory.
 
     Their data go to the first level that serves both and holds the line (the levels above `depth`
@@ -333,7 +371,7 @@ def _share(line, cpu, cpus, words, lowest, depth, levels, geometry, directory, t
                     shared = _get(geometry, level, SHARED)
                     if other // shared == cpu // shared:
                         break
-                    row = _row(geometry, level, other, line)
+                    row = _row(unusual, geometry, level, other, line)
                     if (
                         clean(_get(geometry, level, LANES), row, line, _get(geometry, level, LAST))
                         != 0
@@ -349,7 +387,7 @@ def _share(line, cpu, cpus, words, lowest, depth, levels, geometry, directory, t
             _add(totals, 0, DOWNGRADES, 1)
             kept = 0
             for level in range(max(meeting, depth), levels):
-                row = _row(geometry, level, cpu, line)
+                row = _row(unusual, geometry, level, cpu, line)
                 kept = stain(_get(geometry, level, LANES), row, line, _get(geometry, level, LAST))
                 if kept != 0:
                     break
