@@ -1,0 +1,50 @@
+"""What is argued for, and what it costs, from searches and simulation."""
+
+from __future__ import annotations
+
+import pytest
+
+from cgsim.errors import UserError
+from cgsim.interface.catalogue import MISTAKES, SILENT
+from cgsim.interface.price import DESIGNS, interface_cost
+from cgsim.interface.recommendation import USERS, recommendation
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_fewest_unnoticed(user: str) -> None:
+    """No candidate of the user has fewer mistakes that nobody notices; the text is a section."""
+    found = recommendation(user)
+    unnoticed = {name: counts[SILENT] for name, counts in found.verdicts.items()}
+    assert unnoticed[found.interface] == min(unnoticed.values()) == len(found.unnoticed)
+    assert all(sum(counts.values()) == len(MISTAKES) for counts in found.verdicts.values())
+    lines = found.lines()
+    assert 5 <= len(lines) <= 8
+    assert max(map(len, lines)) <= 72
+    assert found.interface in lines[0]
+
+
+def test_a_driver_can_have_no_bpf() -> None:
+    assert set(recommendation("driver").verdicts) == {
+        "registered-type",
+        "cgroup-priv",
+        "cgroup-priv-kref",
+    }
+
+
+def test_unknown_user() -> None:
+    with pytest.raises(UserError, match="did you mean 'driver'"):
+        recommendation("drivr")
+
+
+@pytest.mark.compiled
+def test_cost() -> None:
+    """References are two locked instructions, the index table none; the posted lookup sleeps."""
+    names = ("cgroup-priv-as-posted", "cgroup-priv-kref", "registered-type")
+    costs = interface_cost("zen5-vm", names, cpus=2, n_cgroups=20, lookups=20)
+    by_name = costs.set_index("interface")
+    assert list(by_name["locked"]) == [2, 2, 0]
+    assert list(by_name["sleeps"]) == [True, False, False]
+    assert (by_name[["ns", "cold_ns", "contended_ns", "entry_bytes"]] > 0).all(axis=None)
+    with pytest.raises(UserError, match="unknown interface"):
+        interface_cost("zen5-vm", ["idr"])
+    assert set(DESIGNS) >= set(names)
