@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         else (f"{first['n_cgroups']} cgroups, Zipf {first['zipf']:g}")
     )
     print(f"simulated: {first['machine']}, kernel {first['kernel']}, lookups of {where}\n")
-    measured = frame[frame["usable"]]
+    measured = frame[frame["usable"]].astype({"cpus": int})
     for use, rows in measured.groupby("use", sort=False):
         table = rows.pivot_table(index="design", columns="cpus", values="ns", sort=False)
         print(

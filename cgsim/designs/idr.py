@@ -12,8 +12,9 @@ from cgsim.core.heap import allocate, release, retire
 from cgsim.core.locks import spin_lock, spin_unlock
 from cgsim.core.space import compute, join, load, peek, poke, store, work
 from cgsim.designs.base import Design, add_design
+from cgsim.designs.idr_update import idr_alloc, idr_init, idr_remove
 from cgsim.designs.ids import new_id
-from cgsim.designs.objects import cgroup_cache, field_offset, node_cache
+from cgsim.designs.objects import cgroup_cache, field_offset, node_cache, stack_guard
 
 # Instructions of idr_find besides its accesses, and branches, from the recorded counts:
 # an entry in the root; for deeper trees a fixed part and one per level.
@@ -28,7 +29,10 @@ BITS, SLOT_MASK = 6, 63
 
 
 class Idr(NamedTuple):
-    """Parameters of the idr design: caches, offsets in bytes, instruction counts."""
+    """Parameters of the idr design: caches, offsets in bytes, instruction counts.
+
+    The last ones are what idr_alloc and idr_remove take; a tree that is no idr has none of them.
+    """
 
     cgroup_cache: int
     value_cache: int
@@ -45,6 +49,12 @@ class Idr(NamedTuple):
     fixed_branches: int
     level_work: int
     level_branches: int
+    root_offset: int = 0
+    old: int = 0  # 1 for 6.12
+    guard: int = 0
+    zero: int = 0  # simulated address of a constant that both read
+    cachep: int = 0  # of the pointer to the nodes' slab cache
+    spare: int = 0  # of the address of a node put aside; 0: nodes are allocated
 
 
 def idr_at(heap, kernel, start, owner_cache, value_cache):
@@ -54,7 +64,12 @@ def idr_at(heap, kernel, start, owner_cache, value_cache):
     ids = heap.place("global:ids", 64)
     code = _CODE[kernel.series]
     nodes = node_cache(heap)
-    return Idr(owner_cache, value_cache, nodes, ids, start, head, base, start, 0, *code)
+    return Idr(
+        owner_cache, value_cache, nodes, ids, start, head, base, start, 0, *code,
+        start + kernel.offset("idr", "idr_rt"), int(kernel.series == "6.12"),
+        stack_guard(heap, kernel), heap.place("unknown", 64),
+        heap.place("global:radix_tree_node_cachep", 64),
+    )  # fmt: skip
 
 
 def prepare(heap, kernel, *, owner="cgroup", value_bytes=16):
@@ -78,7 +93,10 @@ def register(space, design):
 @njit
 def create(space, design):
     """A cgroup with an empty idr."""
-    return allocate(space, design.cgroup_cache, 0)[0]
+    cgroup, token = allocate(space, design.cgroup_cache, 0)
+    if cgroup != 0 and design.cachep != 0:
+        idr_init(space, design, cgroup, token)
+    return cgroup
 
 
 @njit
@@ -128,14 +146,17 @@ def _count_slot(space, node, amount, token):
 
 @njit
 def link(space, design, cgroup, key, datum, token, datum_token):
-    """idr_alloc at the driver's id: grow the tree, add the nodes missing.
+    """idr_alloc at the driver's id under the lock; of a tree that is no idr, radix_tree_insert.
 
-    False without memory, or if the id is taken (-ENOSPC; radix_tree_insert: -EEXIST, xa_insert:
-    -EBUSY).
+    False without memory, or if the id is taken (-ENOSPC, -EEXIST).
     """
     head = cgroup + design.head_offset
     spin_lock(space, cgroup + design.lock_offset, token)
-    # idr_alloc executes about 300 instructions besides its accesses (recorded: 287 to 333)
+    if design.cachep != 0:
+        number = idr_alloc(space, design, cgroup, key, key, datum, token, datum_token)
+        spin_unlock(space, cgroup + design.lock_offset, token)
+        return number == key
+    # not recorded; idr_alloc executes 287 to 390, xa_store 324 to 362
     work(space, 250, 30)
     entry, entry_token = load(space, head, 8, token)
     if entry == 0:
@@ -215,9 +236,16 @@ def _leaf(space, design, cgroup, key, token):
 
 @njit
 def unlink(space, design, cgroup, key, token):
-    """idr_remove: clear the slot, free the nodes that became empty; returns (datum or 0, token)."""
+    """idr_remove under the lock; of a tree that is no idr, radix_tree_delete.
+
+    Clears the slot and frees the nodes that became empty; returns (datum or 0, token).
+    """
     spin_lock(space, cgroup + design.lock_offset, token)
-    # idr_remove executes 179 instructions at depth 2 (recorded), 20 of them loads
+    if design.cachep != 0:
+        datum, datum_token = idr_remove(space, design, cgroup, key, token)
+        spin_unlock(space, cgroup + design.lock_offset, token)
+        return datum, datum_token
+    # not recorded; idr_remove executes 179 to 199 at depth 2, xa_erase 336 to 419
     work(space, 150, 20)
     node, node_token = _leaf(space, design, cgroup, key, token)
     datum, datum_token = 0, token

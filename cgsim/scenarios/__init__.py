@@ -1,6 +1,15 @@
 """The scenarios of `cgsim trace`: small modules that build a structure and name a call on it."""
 
-from cgsim.scenarios import counters, hash_maps, in_callers, lookups, reach, storages, updates
+from cgsim.scenarios import (
+    counters,
+    hash_maps,
+    in_callers,
+    lookups,
+    reach,
+    storages,
+    tree_updates,
+    updates,
+)
 from cgsim.scenarios.base import (
     Scenario,
     all_scenarios,
@@ -21,5 +30,6 @@ __all__ = [
     "reach",
     "row_matches",
     "storages",
+    "tree_updates",
     "updates",
 ]

@@ -38,7 +38,7 @@ HOT_PREFIXES = ("percpu:", "global:")
 HOT_STRUCTS = ("task_struct", "keybuf", "ptrbuf", "unknown")
 """Objects that are always hot: the CPU's and the task's own lines, and what the caller has."""
 
-FREE_STRUCTS = ("bucket", "hlist_head", "net_generic", "global:kprobe_table")
+FREE_STRUCTS = ("bucket", "hlist_head", "net_generic", "global:kprobe_table", "unknown")
 """Arrays without field names: the offset follows a freely chosen index."""
 
 
