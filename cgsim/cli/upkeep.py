@@ -25,7 +25,8 @@ examples:
   cgsim upkeep --design table -p data=percpu -p n_keys=16 --machine zen4-genoa
   cgsim upkeep --design list -p footprint_bytes=1048576 --json
 
-Locks, allocation, copying, and memory that waits for a grace period stand beside the times.
+First what an operation does (locks and who can wait for them, allocation, copying, memory that
+waits for a grace period), then its time and what that rests on.
 """,
     )
     verb.add_argument(
@@ -56,8 +57,17 @@ def run(options: argparse.Namespace) -> None:
         f"simulated: {first['machine']}, kernel {first['kernel']}, {first['n_cgroups']} cgroups, "
         f"{first['n_keys']} keys each, {first['data']} data\n"
     )
-    columns = [
-        "design", "operation", "ns", "p99_ns", "drained_ns", "deferred_ns", "locked", "locks",
-        "allocated_bytes", "copied_bytes", "freed_bytes", "waiting_bytes",
+    effects = [
+        "design", "operation", "locked", "atomics", "locks", "blocks", "allocated_bytes",
+        "copied_bytes", "freed_bytes", "waiting_bytes", "left",
     ]  # fmt: skip
-    print(points[columns].to_string(index=False, float_format="{:.1f}".format))
+    print(points[effects].to_string(index=False, float_format="{:.1f}".format), end="\n\n")
+    times = [
+        "design", "operation", "ns", "p99_ns", "drained_ns", "deferred_ns", "operations",
+        "evidence",
+    ]  # fmt: skip
+    print(points[times].to_string(index=False, float_format="{:.1f}".format))
+    print(
+        "\nns are means of so many operations and leave out what is above: the system call, "
+        "cgroup_mutex, charging. Where the code is not recorded it is written down from its source."
+    )

@@ -83,8 +83,9 @@ def time_drop(stand: Stand, machine: Machine, key: int) -> Times:
 
 
 def time_drop_by_list(stand: Stand, machine: Machine, key: int) -> Times:
-    """The cost of an owner that goes, on a machine that has not been at its list: it goes once."""
+    """The cost of an owner that goes, on a machine that has looked its data up once."""
     clock = _Clock(stand, machine)
+    clock.cost(partial(stand.visit, key=key))
     cost = clock.cost(partial(stand.drop_by_list, key=key))
     grace = clock.cost(partial(stand.play, step=Step("drop key", GRACE)))
     return Times([cost], [float(grace[0])])

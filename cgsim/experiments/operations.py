@@ -62,6 +62,14 @@ def _drop(space, design, key):
 
 
 @njit
+def _visit(space, design, cgroups, key):
+    """Look a key up in each of some cgroups."""
+    for c in range(cgroups.size):
+        datum, token = lookup(space, design, cgroups[c], key, 0, 0)
+        put(space, design, datum, token)
+
+
+@njit
 def _fill_areas(space, percpu, datum):
     """Make a datum a pointer to a new percpu area; returns the area."""
     area, area_token = take_area(space, percpu, 0)
@@ -167,6 +175,13 @@ class Stand:
         """The owner of a key takes away what its list leads to; returns how many data."""
         kernel = compiled_for(_drop, type(self.population.parameters))
         return int(kernel(space, self.population.parameters, int(self.population.keys[key])))
+
+    def visit(self, space: Any, key: int) -> None:
+        """Look a key up in every cgroup."""
+        kernel = compiled_for(_visit, type(self.population.parameters))
+        parameters, key = self.population.parameters, int(self.population.keys[key])
+        for cgroups in (self.residents, self.cgroups):
+            kernel(space, parameters, cgroups, key)
 
     def vacate(self, space: Any) -> None:
         """Tear down the cgroups that come and go: they were built to make room for them."""

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgsim.designs import get_design
+from cgsim.experiments.evidence import RECORDED
+from cgsim.experiments.waiting import waiting_memory
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import rows_of, without_index
 from cgsim.report.compare import SAME_NS
@@ -192,23 +194,28 @@ def shown_mode(design: str) -> str:
 
 
 UPKEEP_HEADERS = (
-    "operation", "ns", "ns, cold", "freed later, ns", "locked", "lock in", "allocated", "copied",
-    "freed", "waits",
+    "operation", "locked", "atomic", "lock in", "who can wait", "allocated", "copied", "freed",
+    "waits", "left", "ns", "ns, cold", "freed later, ns", "of", "code",
 )  # fmt: skip
 
 
 def upkeep_table(warm: pd.DataFrame, cold: pd.DataFrame) -> Any:
-    """What one design's operations cost and do; bytes but for the locked instructions."""
+    """What one design's operations do, in counts and bytes, then what they cost, of how many."""
     cold = cold.set_index("operation")
     rows = [
         (
             row["operation"],
+            _count(row["locked"]),
+            _count(row["atomics"]),
+            ", ".join(short_name(name) for name in row["locks"].split(", ")) or "-",
+            row["blocks"] or "-",
+            *(_bytes(row[f"{name}_bytes"]) for name in ("allocated", "copied", "freed", "waiting")),
+            _count(row["left"]),
             _ns(row["ns"]),
             _ns(cold.loc[row["operation"], "ns"]),
             _ns(row["deferred_ns"]) if row["deferred_ns"] > 0 else "-",
-            f"{row['locked']:,.3g}" if row["locked"] < 100 else f"{row['locked']:,.0f}",
-            ", ".join(short_name(name) for name in row["locks"].split(", ")) or "-",
-            *(_bytes(row[f"{name}_bytes"]) for name in ("allocated", "copied", "freed", "waiting")),
+            f"{row['operations']:,.0f}",
+            row["evidence"].removeprefix(f"{RECORDED}: "),
         )
         for _, row in warm.iterrows()
     ]
@@ -219,17 +226,31 @@ def _ns(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def _count(value: float) -> str:
+    if value == 0:
+        return "-"
+    return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+
+
 def _bytes(value: float) -> str:
     return "-" if value == 0 else f"{value:,.0f}"
 
 
 def side_by_side(warm: pd.DataFrame, operations: Sequence[str]) -> Any:
-    """A row per design: ns of each operation, and the bytes that one removal leaves waiting."""
+    """A row per design: ns of each operation, and the bytes that one removal leaves waiting.
+
+    In brackets where the operation's code is not recorded.
+    """
     rows = []
     for name, own in warm.groupby("design", sort=False):
-        ns = dict(zip(own["operation"], own["ns"].astype(float), strict=True))
+        ns = {
+            row["operation"]: _ns(row["ns"])
+            if row["evidence"].startswith(RECORDED)
+            else f"({_ns(row['ns'])})"
+            for _, row in own.iterrows()
+        }
         waiting = float(own.loc[own["operation"] == "remove", "waiting_bytes"].iloc[0])
-        cells = [_ns(ns[op]) if op in ns else "-" for op in operations]
+        cells = [ns.get(op, "-") for op in operations]
         rows.append((name, *cells, _bytes(waiting)))
     return html_table(("design", *operations, "waiting"), rows)
 
@@ -300,21 +321,23 @@ def _pair(warm: pd.DataFrame, cold: pd.DataFrame) -> Iterable[tuple[str, pd.Data
 
 
 def upkeep_sentences(warm: pd.DataFrame, grace_ms: int, removals: int) -> list[str]:
-    """Who pays least and most at install and at a key's end; what waits for grace periods."""
-    texts = []
-    for operation in ("install", "remove", "drop key"):
-        rows = warm[warm["operation"] == operation].sort_values("ns")
-        low, high = rows.iloc[0], rows.iloc[-1]
-        texts.append(
-            f"{operation}: from {_ns(low['ns'])} ns ({low['design']}) to {_ns(high['ns'])} ns "
-            f"({high['design']})"
-        )
+    """What installs take, whom they block, and what waits for grace periods."""
+    installs = warm[warm["operation"] == "install"].sort_values("locked", kind="stable")
+    least, most = installs.iloc[0], installs.iloc[-1]
+    everybody = installs.loc[installs["blocks"].str.contains("all cgroups"), "design"]
     rows = warm[warm["operation"] == "remove"].sort_values("waiting_bytes")
-    most = rows.iloc[-1]
-    waiting = most["waiting_bytes"] * removals * grace_ms / 1000
+    largest = rows.iloc[-1]
+    waiting = waiting_memory(float(largest["waiting_bytes"]), removals, grace_ms)
+    backed = installs.loc[installs["evidence"].str.startswith(RECORDED), "design"]
     return [
-        f"{'; '.join(texts)}.",
-        f"{removals:,} removals a second and grace periods of {grace_ms} ms (both assumed) keep "
-        f"{waiting / 1024:,.1f} KiB waiting with {most['design']}, which frees most per removal "
-        f"({most['waiting_bytes']:,.0f} bytes).",
+        f"An install takes {least['locked']:.3g} locked instructions ({least['design']}) to "
+        f"{most['locked']:.3g} ({most['design']}); a lock that all cgroups share is taken by "
+        f"{', '.join(everybody) or 'none'}.",
+        f"Times of an install rest on recorded code with {', '.join(backed) or 'none'}; others, "
+        "in brackets, on code that is written down from its source. All leave out what is above: "
+        "the system call, cgroup_mutex, charging.",
+        f"{removals:,} removals a second on a CPU, grace periods of {grace_ms} ms (both assumed) "
+        f"keep up to {waiting.most_bytes / 1024:,.1f} KiB waiting with {largest['design']}, which "
+        f"frees most per removal ({largest['waiting_bytes']:,.0f} bytes): kfree_rcu collects for "
+        f"{waiting.batch_seconds:.2g} s before it asks for a grace period.",
     ]

@@ -97,7 +97,10 @@ def updates(design: str, ns: float) -> list[dict[str, object]]:
     names = ("allocated_bytes", "copied_bytes", "freed_bytes", "waiting_bytes")
     return [
         {"design": design, "operation": operation, "ns": ns, "deferred_ns": 0.0, "locked": 1.0,
-         "locks": "cgroup, global:pcpu_lock", **dict.fromkeys(names, 64.0)}
+         "locks": "cgroup, global:pcpu_lock", "blocks": "updates of the same cgroup",
+         "atomics": 0.0, "left": 0.0, "operations": 32.0,
+         "evidence": "recorded: idr_alloc" if design == "idr" else "not recorded",
+         **dict.fromkeys(names, 64.0)}
         for operation in ("install", "remove", "drop key")
     ]  # fmt: skip
 
@@ -109,10 +112,13 @@ def test_tables_of_updates() -> None:
     assert "<td>cgroup, pcpu_lock</td>" in text
     assert text.count("<tr>") == 1 + 3
     table = side_by_side(frame, ("install", "create")).data
-    assert "<td>list</td><td>8.0</td><td>-</td><td>64</td>" in table
-    first, second = upkeep_sentences(frame, grace_ms=20, removals=1000)
-    assert "install: from 8.0 ns (list) to 250 ns (idr)" in first
-    assert "1.2 KiB" in second, "64 bytes, 1000 a second, 20 ms"
+    assert "<td>list</td><td>(8.0)</td><td>-</td><td>64</td>" in table, "not recorded"
+    assert "<td>idr</td><td>250</td><td>-</td><td>64</td>" in table
+    first, second, third = upkeep_sentences(frame, grace_ms=20, removals=1000)
+    assert "An install takes 1 locked instructions (list) to 1 (idr)" in first
+    assert "all cgroups share is taken by none" in first
+    assert "recorded code with idr;" in second
+    assert "32.9 KiB" in third, "64 bytes, 1000 a second: a page of 507 pointers, and 20 ms"
 
 
 def test_tables_of_memory_packets_and_mistakes() -> None:
