@@ -101,8 +101,8 @@ for name in shown:
 # ## Updates side by side
 #
 # ns per operation with little in between, in brackets where the operation's code is not recorded;
-# *waiting*: bytes that one removal leaves for a grace period. Counted are the allocator's fast path,
-# locks, and the structure itself; what BPF maps check and charge besides is not counted.
+# *waiting*: bytes that one removal leaves for a grace period. Counted are the allocator's fast
+# path, locks, and the structure itself; what BPF maps check and charge besides is not counted.
 
 # %%
 from cgsim.report.design_page import side_by_side

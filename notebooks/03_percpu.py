@@ -27,6 +27,7 @@ cpus: list = []  # numbers of CPUs to sweep; none: as the preset says
 cgroups: list = [10, 100, 1000, 10000]  # numbers of cgroups for the memory
 
 # %%
+from cgsim.experiments.counters import check_cpus
 from cgsim.machines import list_machines, load_machine
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, check
@@ -42,8 +43,9 @@ spec = {
 check(globals(), spec)
 
 model = load_machine(machine)
+check_cpus(model, cpus)
 steps = {"quick": (1, 2, 28, 112, 448), "full": (1, 2, 4, 8, 16, 28, 56, 112, 224, 336, 448)}
-counts = sorted({n for n in (cpus or steps[preset]) if n <= model.n_cpus} | {1})
+counts = sorted({*(cpus or [n for n in steps[preset] if n <= model.n_cpus]), 1})
 options = {
     "seed": seed,
     "replicates": replicates or {"quick": 1, "full": 5}[preset],
@@ -121,7 +123,7 @@ mixed = []
 for reads in {"quick": (0, 16, 256), "full": (0, 1, 4, 16, 64, 256)}[preset]:
     for n in sorted({counts[len(counts) // 2], most}):
         for name in ("shared-atomic", "per-node", "percpu", "rstat"):
-            frame = update_cost(name, machine, n, reads=reads, updates=max(4000, 40 * n), seed=seed)
+            frame = update_cost(name, machine, n, reads=reads, **options)
             ns = frame["ns"].mean() * (1024 - reads) / 1024
             mixed.append({"layout": name, "cpus": n, "reads": reads, "ns": ns})
 

@@ -54,7 +54,7 @@ class Idr(NamedTuple):
     guard: int = 0
     zero: int = 0  # simulated address of a constant that both read
     cachep: int = 0  # of the pointer to the nodes' slab cache
-    spare: int = 0  # of the address of a node put aside; 0: nodes are allocated
+    spare: int = 0  # of a pointer into an array of nodes put aside; 0: nodes are allocated
 
 
 def idr_at(heap, kernel, start, owner_cache, value_cache):

@@ -61,8 +61,9 @@ def _new_node(space, tree, shift, offset, parent, owner, token):
     load(space, tree.cachep, 8, 0)
     work(space, _NODE[tree.old], _NODE_BRANCHES[tree.old])
     if tree.spare != 0:  # a node that was put aside: its allocation is not looked at
-        node, node_token = peek(space, tree.spare, 8), 0
-        poke(space, tree.spare, 8, 0)
+        cursor = peek(space, tree.spare, 8)
+        node, node_token = peek(space, cursor, 8), 0
+        poke(space, tree.spare, 8, cursor + 8)
     else:
         node, node_token = allocate(space, tree.node_cache, token)
     if node == 0:

@@ -252,13 +252,20 @@ def lifetime_cost(
     return run_replicates(lambda replicate: [one(replicate)], replicates, threads)
 
 
+def check_cpus(machine: Machine, cpus: Sequence[int]) -> None:
+    """Raise UserError for a number of CPUs that the machine has not."""
+    for number in cpus:
+        whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+        if not whole or not 1 <= number <= machine.n_cpus:
+            raise UserError(
+                f"machine {machine.name}: cpus = {number!r} is not allowed; "
+                f"allowed: 1..{machine.n_cpus}"
+            )
+
+
 def _resolve(machine: str | Machine, cpus: int) -> Machine:
     model = machine if isinstance(machine, Machine) else load_machine(machine)
-    whole = isinstance(cpus, (int, np.integer)) and not isinstance(cpus, bool)
-    if not whole or not 1 <= cpus <= model.n_cpus:
-        raise UserError(
-            f"machine {model.name}: cpus = {cpus!r} is not allowed; allowed: 1..{model.n_cpus}"
-        )
+    check_cpus(model, [cpus])
     return model
 
 

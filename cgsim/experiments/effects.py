@@ -163,7 +163,7 @@ def trace_drop_by_list(stand: Stand, key: int) -> dict[str, Any]:
         dropped = stand.drop_by_list(space, key)
 
     effects = _Watch(stand).effects(play, copies=False)
-    return effects | {"left": stand.residents.size + stand.cgroups.size - dropped}
+    return effects | {"left": stand.residents.size - dropped}
 
 
 def averaged(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

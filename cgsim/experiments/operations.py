@@ -177,11 +177,10 @@ class Stand:
         return int(kernel(space, self.population.parameters, int(self.population.keys[key])))
 
     def visit(self, space: Any, key: int) -> None:
-        """Look a key up in every cgroup."""
+        """Look a key up in every cgroup of the population."""
         kernel = compiled_for(_visit, type(self.population.parameters))
-        parameters, key = self.population.parameters, int(self.population.keys[key])
-        for cgroups in (self.residents, self.cgroups):
-            kernel(space, parameters, cgroups, key)
+        key = int(self.population.keys[key])
+        kernel(space, self.population.parameters, self.residents, key)
 
     def vacate(self, space: Any) -> None:
         """Tear down the cgroups that come and go: they were built to make room for them."""

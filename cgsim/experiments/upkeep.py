@@ -143,6 +143,11 @@ def upkeep(
             played, model, kernel, n_cgroups, n_keys, data, footprint_bytes // 64, samples, own_seed
         )
 
+    def resident(played: Design, own_seed: int) -> Stand:
+        stand = fresh(played, own_seed)
+        stand.vacate(stand.population.native)
+        return stand
+
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
         stand = fresh(chosen, own_seed)
@@ -163,8 +168,8 @@ def upkeep(
         if chosen.keeps_list and data == "regular":
             # who goes is gone: each reading has a population of its own
             listing = replace(chosen, options=chosen.options | chosen.drop_options)
-            effects["drop key"] = [trace_drop_by_list(fresh(listing, own_seed), key)]
-            times["drop key"] = time_drop_by_list(fresh(listing, own_seed), model, key)
+            effects["drop key"] = [trace_drop_by_list(resident(listing, own_seed), key)]
+            times["drop key"] = time_drop_by_list(resident(listing, own_seed), model, key)
         elif stand.percpu.cpus == 0:
             effects["drop key"] = [trace_drop(stand, key)]
             times["drop key"] = time_drop(stand, model, key)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cgsim.kernel import Kernel
 
 _LAST_ID = (1 << 31) - 1
-_NODE_IDS = 64
+_SPARE_NODES = 4  # a taller tree, and a node at each level below
 
 
 class IdrAlloc(NamedTuple):
@@ -66,12 +66,14 @@ def _words(heap: Heap, tree: idr.Idr, owner: int, number: int) -> list[int]:
 
 
 def _alloc(heap: Heap, space: Native, kernel: Kernel, number: int) -> Call:
-    """Ids 0..N-1 are taken; the node that the next one may need lies ready."""
+    """Ids 0..N-1 are taken; the nodes that the next one may need lie ready."""
     tree = idr.prepare(heap, kernel, owner="idr")
     keys = np.arange(number, dtype=np.int64)
     owner = filled(space, tree, keys) if number else int(create_owner(space, tree))
     spare = heap.place("global:spare", 64)
-    heap.write(spare, int(allocate(space, tree.node_cache, 0)[0]))
+    heap.write(spare, spare + 8)
+    for i in range(_SPARE_NODES):
+        heap.write(spare + 8 + 8 * i, int(allocate(space, tree.node_cache, 0)[0]))
     datum = int(allocate(space, tree.value_cache, 0)[0])
     reset = words_to_reset(heap, [*_words(heap, tree, owner, number), spare])
     return Call(IdrAlloc(tree._replace(spare=spare), datum), owner, _LAST_ID, NEITHER, reset)

@@ -8,7 +8,13 @@ import pandas as pd
 import pytest
 
 from cgsim.errors import UserError
-from cgsim.experiments.counters import lifetime_cost, memory_table, read_cost, update_cost
+from cgsim.experiments.counters import (
+    check_cpus,
+    lifetime_cost,
+    memory_table,
+    read_cost,
+    update_cost,
+)
 from cgsim.machines import load_machine
 from cgsim.percpu import list_layouts
 from cgsim.validation.perfbook import predict_count, predict_hash
@@ -245,3 +251,11 @@ def test_renamed_words_are_forwarded_at_once_unless_others_write_the_line():
     assert alone == pytest.approx(2, abs=0.1)
     assert beside == pytest.approx(2, abs=0.1)
     assert shared == pytest.approx(machine.window.store_forward_cycles + 1, abs=0.5)
+
+
+def test_more_cpus_than_a_machine_has_are_refused() -> None:
+    """Also in a list of which others fit: nothing is left out silently."""
+    model = load_machine("zen5-turin")
+    check_cpus(model, [1, model.n_cpus])
+    with pytest.raises(UserError, match="machine zen5-turin: cpus = 1000 is not allowed; allowed"):
+        check_cpus(model, [2, 1000])

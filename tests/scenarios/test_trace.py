@@ -98,7 +98,27 @@ def numbered() -> list[Any]:
         for version in kernel_versions()
         for scenario in all_scenarios()
         if scenario.takes_number and load_kernel(version).series in scenario.kernels
+        if not scenario.stem.startswith("idr-")  # N is an id there, no length
     ]
+
+
+def test_an_update_costs_by_where_the_id_lies() -> None:
+    """Within a node all alike; its last id clears the parent's bit; a level more is one step."""
+    for version in kernel_versions():
+        within = {counts(f"idr-alloc={n}", version) for n in (1, 7, 33, 62)}
+        assert len(within) == 1
+        assert counts("idr-alloc=63", version)[2] == within.pop()[2] + 4
+        deep = [counts(f"idr-alloc={n}", version) for n in (65, 100, 129)]
+        assert deep[0] == deep[1] == deep[2]
+        fields = [a["field"] for a in trace("idr-alloc=64", version, cycles=False)["accesses"]]
+        assert fields.count("array") == 1 + 1, "a taller tree: a node on top, a node beside"
+        assert counts("idr-remove=70", version) == counts("idr-remove=65", version)
+
+
+def test_a_loop_of_updates_finds_the_tree_as_it_was() -> None:
+    """idr_remove takes the same id each time: about the recorded 22.8 cycles."""
+    cycles = trace("idr-remove=65")["cycles"]
+    assert 15 < cycles["throughput"] < 35
 
 
 @pytest.mark.parametrize(("version", "scenario"), numbered())
