@@ -221,8 +221,12 @@ class _Reader:
         kind = "a whole number" if leaf.whole else "a number"
         allowed = f"{kind} in {leaf.low:g}..{leaf.high:g}" + (" or null" if leaf.optional else "")
         right_type = isinstance(value, int) or (isinstance(value, float) and not leaf.whole)
+        if isinstance(value, (list, dict)):
+            allowed += "; caches of one level, and cores, are all alike"
         if isinstance(value, bool) or not right_type:
             raise self.error(name, value, allowed)
+        if leaf.low == leaf.high:
+            allowed = f"{leaf.low:g}"
         if not leaf.low <= value <= leaf.high:  # type: ignore[arg-type, operator]
             raise self.error(name, value, allowed)
 

@@ -219,6 +219,25 @@ def test_refusals(tmp_path: Path, options: dict[str, Any], message: str) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("part", "where", "field", "value", "message"),
+    [
+        ("caches", "L3", "size_bytes", [1 << 17, 1 << 18], "caches of one level.* are all alike"),
+        ("topology", None, "cores_per_socket", [2, 2], "cores, are all alike"),
+        ("caches", "L1", "line_bytes", 128, "line_bytes.value = 128 is not allowed; allowed: 64"),
+    ],
+)
+def test_machines_that_no_profile_can_say(
+    tmp_path: Path, part: str, where: str | None, field: str, value: Any, message: str
+) -> None:
+    """Unequal caches, two kinds of core, other lines: refused in one line."""
+    file = written(tmp_path, part, where, field, value)
+    np.save(tmp_path / "t.npy", np.arange(3))
+    with pytest.raises(UserError, match=message) as caught:
+        replay_file(tmp_path / "t.npy", machine=str(file))
+    assert "\n" not in str(caught.value)
+
+
 def test_caches_replace_the_machines_caches_alone(tmp_path: Path) -> None:
     """Its TLB and its CPUs stay; a TLB replaces its TLB alone."""
     file = written(tmp_path, "caches", None, None, None)
