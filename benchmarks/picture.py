@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cgsim.experiments.sweeps import in_workloads, setting_of
 from cgsim.files import write_atomically
 from cgsim.report.figure import styled, to_svg
 from cgsim.report.plot import workload_bars
+from cgsim.studies.sweeps import in_workloads, setting_of
 
 PICTURE = Path(__file__).parent.parent / "docs" / "lookup.svg"
 MACHINE = "zen4-genoa"

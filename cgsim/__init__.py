@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cgsim.machines import list_machines, load_machine
     from cgsim.report.build import build_report
     from cgsim.scenarios.trace import trace
+    from cgsim.studies.compare import compare
     from cgsim.studies.run import sweep
     from cgsim.trace_replay.replay import replay, replay_file
     from cgsim.workloads import list_workloads, load_workload
@@ -38,6 +39,7 @@ _HOMES = {
     "attribute": "cgsim.experiments.attribution",
     "build_report": "cgsim.report.build",
     "contention": "cgsim.experiments.contention",
+    "compare": "cgsim.studies.compare",
     "counters": "cgsim.experiments.counters",
     "list_designs": "cgsim.designs",
     "list_machines": "cgsim.machines",
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "attribute",
     "build_report",
+    "compare",
     "contention",
     "counters",
     "list_designs",
@@ -72,6 +75,7 @@ __all__ = [
     "load_workload",
     "lookup_cost",
     "packet_budget",
+    "plot",
     "recommend",
     "replay",
     "replay_file",
@@ -97,7 +101,9 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public function from its module on first use."""
+    """Load a public function from its module, or the module of figures, on first use."""
+    if name == "plot":
+        return import_module("cgsim.plot")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

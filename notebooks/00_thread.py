@@ -26,10 +26,10 @@ n_keys: int = 4  # data in the cgroup that is drawn
 designs: list = []  # which are drawn; none: those of the thread
 
 # %%
-from cgsim.experiments.sweeps import DESIGNS, design_names
 from cgsim.kernel import kernel_versions
 from cgsim.machines import list_machines
 from cgsim.report.parameters import Choice, Integer, ListOf, check
+from cgsim.studies.sweeps import DESIGNS, design_names
 
 check(
     globals(),

@@ -35,11 +35,11 @@ designs: list = []  # which designs; none: those of the thread
 
 # %%
 from cgsim.experiments.places_of_use import USERS
-from cgsim.experiments.sweeps import DESIGNS, N_CGROUPS, N_KEYS, SIZES, design_names, setting_of
 from cgsim.kernel import kernel_versions
 from cgsim.machines import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, ParameterError, check
+from cgsim.studies.sweeps import DESIGNS, N_CGROUPS, N_KEYS, SIZES, design_names, setting_of
 
 spec = {
     "preset": Choice("quick", "full"),
@@ -89,9 +89,9 @@ if not setting.able(n_keys):
 # overlap. Lines end where a design can hold no more keys; bands are 95 % intervals over seeds.
 
 # %%
-from cgsim.experiments.sweeps import over_cgroups, over_footprint, over_keys
 from cgsim.report.figure import show
 from cgsim.report.plot import cost_curves, curves_alt
+from cgsim.studies.sweeps import over_cgroups, over_footprint, over_keys
 
 by_keys = over_keys(setting, sorted({*(keys or size.keys), n_keys}), n_cgroups)
 titles = {"dependent": "dependent: one after the other", "throughput": "throughput: overlapping"}
@@ -124,7 +124,7 @@ answer(growth_sentence(dependent, "n_cgroups", "cgroups"), flips(dependent, "n_c
 # of lookups.
 
 # %%
-from cgsim.experiments.sweeps import FOOTPRINT_BYTES
+from cgsim.studies.sweeps import FOOTPRINT_BYTES
 
 walked = [kib * 1024 for kib in footprints_kib] or list(size.footprints)
 by_footprint = over_footprint(setting, sorted({*walked, FOOTPRINT_BYTES}), n_keys, n_cgroups)
@@ -151,8 +151,8 @@ answer(
 # default of a workload has a source or is marked as an assumption (`data/workloads/`).
 
 # %%
-from cgsim.experiments.sweeps import in_workloads
 from cgsim.report.plot import cpi_stacks, stacks_alt, workload_alt, workload_bars
+from cgsim.studies.sweeps import in_workloads
 
 workloads = in_workloads(setting, **own_sizes)
 places = {

@@ -31,11 +31,11 @@ removals: int = 1000  # removals a second, assumed
 designs: list = []  # which designs; none: all
 
 # %%
-from cgsim.experiments.sweeps import design_names, setting_of
 from cgsim.kernel import kernel_versions
 from cgsim.machines import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, ParameterError, check
+from cgsim.studies.sweeps import design_names, setting_of
 
 spec = {
     "preset": Choice("quick", "full"),
@@ -145,9 +145,9 @@ answer(str(verify(COUNTER)), str(verify(careless)))
 # top of what finding and calling its programs takes (*no buffer*):
 
 # %%
-from cgsim.experiments.sweeps import FOOTPRINT_BYTES
-from cgsim.interface import packet_cost
 from cgsim.report.design_page import packet_table
+from cgsim.studies.kept import packet_cost
+from cgsim.studies.sweeps import FOOTPRINT_BYTES
 
 options = {"n_cgroups": n_cgroups, "seed": seed, "kernel": kernel, **given}
 packets = packet_cost(machine, packets={"quick": 500, "full": 10_000}[preset], **options)

@@ -62,9 +62,9 @@ most = max(counts)
 # perfbook_count`.
 
 # %%
-from cgsim.experiments.counters import sweep_updates
 from cgsim.report.figure import show
 from cgsim.report.plot_percpu import alt, by_cpus, winner_sentence
+from cgsim.studies.sweeps import sweep_updates
 
 updates = sweep_updates(layouts, machine, counts, **options)
 show(by_cpus(updates, "ns per update"), alt(updates, "Cost of an update against CPUs"))
@@ -81,8 +81,8 @@ answer(winner_sentence(updates))
 # core that wrote it last. A percpu allocation zeroes the copy of every possible CPU.
 
 # %%
-from cgsim.experiments.counters import sweep_lifetimes
 from cgsim.report.plot_percpu import read_sentence
+from cgsim.studies.sweeps import sweep_lifetimes
 
 lives = sweep_lifetimes(layouts, machine, counts[::2] if preset == "quick" else counts, **options)
 show(
@@ -116,8 +116,8 @@ html_table(
 # where a program that is content with its error bound reads one word.
 
 # %%
-from cgsim.experiments.counters import update_cost
 from cgsim.report.plot_percpu import winners
+from cgsim.studies.kept import update_cost
 
 mixed = []
 for reads in {"quick": (0, 16, 256), "full": (0, 1, 4, 16, 64, 256)}[preset]:

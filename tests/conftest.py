@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Figures are drawn to files: no screen is asked for, here or in kernels that tests start.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Points that tests compute go into a store of the run's own.
+if "CGSIM_STORE" not in os.environ:
+    os.environ["CGSIM_STORE"] = tempfile.mkdtemp(prefix="cgsim-points-")
+    atexit.register(shutil.rmtree, os.environ["CGSIM_STORE"], ignore_errors=True)
 
 # The first example of a test compiles code, so that times say nothing. Examples are derived from
 # the test itself: the same in every run.

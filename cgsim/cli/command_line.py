@@ -45,6 +45,8 @@ VERBS = (
     "misuse",
     "explore",
     "sweep",
+    "compare",
+    "store",
     "warm",
     "report",
     "mail",

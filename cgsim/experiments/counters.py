@@ -323,26 +323,6 @@ def counters(
     return pd.concat(frames, ignore_index=True)
 
 
-def sweep_updates(
-    layouts: Sequence[str], machine: str | Machine, cpus: Sequence[int], **options: Any
-) -> pd.DataFrame:
-    """`update_cost` of every layout at every number of CPUs, one frame."""
-    return pd.concat(
-        [update_cost(layout, machine, n, **options) for layout in layouts for n in cpus],
-        ignore_index=True,
-    )
-
-
-def sweep_lifetimes(
-    layouts: Sequence[str], machine: str | Machine, cpus: Sequence[int], **options: Any
-) -> pd.DataFrame:
-    """`lifetime_cost` of every layout with as many copies as CPUs, one frame."""
-    return pd.concat(
-        [lifetime_cost(layout, machine, n, slots=n, **options) for layout in layouts for n in cpus],
-        ignore_index=True,
-    )
-
-
 def memory_table(
     layouts: Sequence[str],
     machine: str | Machine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -17,11 +18,13 @@ from cgsim.report.index import PageLink, render_index
 from cgsim.report.parameters import check_declared
 from cgsim.report.progress import StageClock, progress_for
 from cgsim.resources import checkout_directory, notebooks_directory
+from cgsim.studies import kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PRESETS = ("quick", "full")
+_TALLY = ".points"
 
 
 class ReportFailure(Exception):
@@ -100,13 +103,13 @@ def build_report(
     # the mail is simulated beside the notebooks, in a process of its own
     with (
         publish.unfinished(target) as aside,
-        environment(_jupyter_folders(aside)),
+        environment({**_jupyter_folders(aside), kept.TALLY: os.fspath(aside / _TALLY)}),
         worker_pool(1) as mailer,
     ):
         written = mailer.submit(_write_mail, aside, preset) if mail else None
         work = aside / "executed"
         with clock.stage("notebooks"):
-            jobs = _jobs(found, given, work)
+            jobs = _jobs(found, given, work, aside)
             count = workers or manifest.usable_cores()
             cells = sum(notebook.cells + bool(given[notebook.name]) for notebook in found)
             outcomes = nb.run_all(jobs, count, progress_for(), cells)
@@ -123,6 +126,8 @@ def build_report(
         if written is not None:
             with clock.stage("mail"):
                 text = written.result()
+        content["points"] = kept.read_tally(aside / _TALLY)
+        kept.tidy_store()
         content["seconds"] = {**clock.seconds, "total": clock.total()}
         _write_index(aside, heading, found, text, content)
         try:
@@ -163,9 +168,12 @@ def _distribute(
 
 
 def _jobs(
-    notebooks: Sequence[nb.Notebook], given: Mapping[str, dict[str, Any]], work: Path
+    notebooks: Sequence[nb.Notebook],
+    given: Mapping[str, dict[str, Any]],
+    work: Path,
+    leaves: Path,
 ) -> list[nb.Job]:
-    """One job a notebook, its .ipynb written into `work`."""
+    """One job a notebook, its .ipynb written into `work`; it leaves frames and figures apart."""
     jobs = []
     for notebook in notebooks:
         source = nb.write_ipynb(notebook.source, work / "sources" / f"{notebook.name}.ipynb")
@@ -175,6 +183,7 @@ def _jobs(
                 source=source,
                 output=work / f"{notebook.name}.ipynb",
                 log=work / f"{notebook.name}.log",
+                leaves=leaves,
                 parameters=given[notebook.name],
             )
         )

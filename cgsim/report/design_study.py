@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,8 +11,6 @@ from cgsim.designs import get_design
 from cgsim.experiments.anatomy import anatomy
 from cgsim.experiments.footprint import memory_cost, ways
 from cgsim.experiments.summary import summarise
-from cgsim.experiments.sweeps import FOOTPRINT_BYTES, over_cgroups, over_keys
-from cgsim.experiments.upkeep import upkeep
 from cgsim.report.design_page import (
     access_table,
     curves_alt,
@@ -26,11 +24,14 @@ from cgsim.report.design_page import (
 from cgsim.report.drawing import alt_text, caption, draw
 from cgsim.report.figure import show
 from cgsim.report.sentences import answer, heading
+from cgsim.studies.kept import upkeep
+from cgsim.studies.leave import leave
+from cgsim.studies.sweeps import FOOTPRINT_BYTES, over_cgroups, over_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cgsim.experiments.sweeps import Setting
+    from cgsim.studies.sweeps import Setting
 
 _KEYS = {"quick": (1, 4, 16), "full": (1, 4, 16, 64, 256, 1024)}
 _CGROUPS = {"quick": (10, 100, 1000), "full": (10, 100, 1000, 10_000)}
@@ -79,7 +80,8 @@ def study_designs(
             )
             for name in names
         ]
-        return summarise(pd.concat(frames, ignore_index=True))
+        frame = summarise(pd.concat(frames, ignore_index=True))
+        return leave(frame, f"upkeep {footprint_bytes}", **asdict(setting))
 
     return Study(
         setting,

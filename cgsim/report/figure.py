@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgsim.designs import list_designs
 from cgsim.errors import UserError
+from cgsim.studies.leave import place_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +64,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p", "d", "8"
 
 def style_of(design: str) -> Style:
     """The style of a design, the same in all figures."""
-    from cgsim.experiments.sweeps import DESIGNS
+    from cgsim.studies.sweeps import DESIGNS
 
     names = list(dict.fromkeys([*DESIGNS, *(known.name for known in list_designs())]))
     index = names.index(design) if design in names else len(names)
@@ -123,8 +124,21 @@ def show(figure: Figure, alt: str, *, light: bool = False) -> None:
     text = " ".join(alt.split())
     if not text:
         raise UserError("a figure needs alternative text: say what it shows")
+    _leave(figure)
     display(
         {"image/svg+xml": to_svg(figure, light=light), "text/plain": text},
         raw=True,
         metadata={"image/svg+xml": {"alt": text}},
     )
+
+
+def _leave(figure: Figure) -> None:
+    """Leave the figure beside the page that is being made, if one is, as SVG and as PDF."""
+    for suffix, metadata in (
+        (".svg", {"Date": None, "Creator": None}),
+        (".pdf", {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}),
+    ):
+        place = place_for("figure", suffix)
+        if place is not None:
+            with styled():
+                figure.savefig(place, metadata=metadata)

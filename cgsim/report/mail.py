@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cgsim.errors import UserError, unknown_name
-from cgsim.experiments.sweeps import (
+from cgsim.files import write_atomically
+from cgsim.report import compare, sentences, text
+from cgsim.report.tables import cost_rows
+from cgsim.report.thread import ARCHIVE, thread_lines
+from cgsim.studies.sweeps import (
     FOOTPRINT_BYTES,
     N_CGROUPS,
     N_KEYS,
@@ -18,10 +22,6 @@ from cgsim.experiments.sweeps import (
     over_keys,
     setting_of,
 )
-from cgsim.files import write_atomically
-from cgsim.report import compare, sentences, text
-from cgsim.report.tables import cost_rows
-from cgsim.report.thread import ARCHIVE, thread_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from cgsim.errors import UserError, unknown_name
 from cgsim.files import write_atomically
-from cgsim.processes import worker_pool
+from cgsim.processes import environment, worker_pool
 from cgsim.report.imports import skip_address_grammar
 from cgsim.report.kernel import kernel_manager
 from cgsim.report.parameters import Declared, declared_parameters
 from cgsim.report.publish import checksum
+from cgsim.studies import leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -48,12 +49,16 @@ class Notebook:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: `source` and `output` are .ipynb files, `log` takes what the kernel prints."""
+    """One run: `source` and `output` are .ipynb files, `log` takes what the kernel prints.
+
+    leaves : the directory for the notebook's frames and figures.
+    """
 
     name: str
     source: Path
     output: Path
     log: Path
+    leaves: Path
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -203,18 +208,20 @@ def _execute(job: Job) -> str:
         if _ticks is not None:
             _ticks.put(job.name)
 
+    left = {leave.DIRECTORY: os.fspath(job.leaves), leave.OWNER: job.name}
     try:
-        papermill.execute_notebook(
-            _literal(job.source),
-            _literal(job.output),
-            parameters=job.parameters,
-            kernel_name="python3",
-            kernel_manager_class=kernel_manager(),
-            cwd=os.fspath(job.output.parent),
-            progress_bar=False,
-            execution_timeout=_CELL_TIMEOUT_S,
-            on_cell_executed=tick,
-        )
+        with environment(left):
+            papermill.execute_notebook(
+                _literal(job.source),
+                _literal(job.output),
+                parameters=job.parameters,
+                kernel_name="python3",
+                kernel_manager_class=kernel_manager(),
+                cwd=os.fspath(job.output.parent),
+                progress_bar=False,
+                execution_timeout=_CELL_TIMEOUT_S,
+                on_cell_executed=tick,
+            )
     except PapermillExecutionError as error:
         cells = nbformat.read(job.output, as_version=4).cells
         # papermill puts a cell with a banner at the top and one with an anchor before the culprit.

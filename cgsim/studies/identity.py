@@ -35,7 +35,7 @@ _VERSIONS = ("numba", "llvmlite", "numpy")
 def key_of(point: Point) -> str:
     """The key of a point's result: 32 hexadecimal digits."""
     values = point.values
-    subject = values.get(EXPERIMENTS[point.experiment].subject)
+    subject = values.get(EXPERIMENTS[point.experiment].subject, "")
     values["machine"] = _machine_hash(str(values["machine"]))
     others = (values.get("design"), values.get("layout"))
     content = [KEY_SCHEMA, point.experiment, values, subject, engine_hash(point.experiment, others)]
@@ -46,7 +46,9 @@ def key_of(point: Point) -> str:
 def engine_hash(experiment: str, subjects: tuple[str | None, str | None]) -> str:
     """A hash of sources, data and versions for points about a design and a layout (or None)."""
     design, layout = subjects
-    files = set(sources_below(EXPERIMENTS[experiment].module))
+    home = EXPERIMENTS[experiment]
+    # what takes no design by name may take any
+    files = set(sources_below(home.module, skip_registries=bool(home.subject)))
     if design is not None:
         from cgsim.designs import get_design
 
@@ -98,8 +100,11 @@ def _own_sources(module: str) -> set[Path]:
 
 
 @functools.cache
-def sources_below(module: str) -> tuple[Path, ...]:
-    """The files of a module of cgsim and of all that it imports within cgsim, sorted."""
+def sources_below(module: str, *, skip_registries: bool = True) -> tuple[Path, ...]:
+    """The files of a module of cgsim and of all that it imports within cgsim, sorted.
+
+    skip_registries : not what the lists of all designs and layouts import.
+    """
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:
@@ -108,7 +113,7 @@ def sources_below(module: str) -> tuple[Path, ...]:
         if path is None or name in found:
             continue
         found[name] = path
-        if name not in _REGISTRIES:
+        if not (skip_registries and name in _REGISTRIES):
             waiting += _imported(path)
     return tuple(sorted(found.values()))
 

@@ -28,7 +28,7 @@ _PER_RUN = ("replicates", "threads")
 
 
 class Experiment(NamedTuple):
-    """A function that computes points. `subject`: the argument that is compared."""
+    """A function that computes points. `subject`: the argument that is compared, "" for none."""
 
     module: str
     function: str
@@ -42,6 +42,7 @@ EXPERIMENTS = {
     "update_cost": Experiment("cgsim.experiments.counters", "update_cost", "layout"),
     "read_cost": Experiment("cgsim.experiments.counters", "read_cost", "layout"),
     "lifetime_cost": Experiment("cgsim.experiments.counters", "lifetime_cost", "layout"),
+    "packet_cost": Experiment("cgsim.interface.cost", "packet_cost", ""),
 }
 """By name: that of the function."""
 
@@ -66,11 +67,22 @@ class Point(NamedTuple):
         return f"{self.experiment}({', '.join(f'{k}={v!r}' for k, v in self.arguments)})"
 
 
+def is_plain(value: Any) -> bool:
+    """Whether a value can be an argument of a point."""
+    if isinstance(value, list | tuple):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
 def make_point(experiment: str, arguments: Mapping[str, Any]) -> Point:
-    """A point of some arguments; lists become tuples, so that a point can be a key."""
+    """A point of some arguments; those that are the function's own defaults go without saying.
+
+    Lists become tuples, so that a point can be a key.
+    """
     plain = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in arguments.items()
+        if name == "seed" or default_of(experiment, name) != value
     }
     return Point(experiment, tuple(sorted(plain.items())))
 
@@ -84,9 +96,31 @@ def function_of(experiment: str) -> Callable[..., Any]:
 @functools.cache
 def parameter_names(experiment: str) -> frozenset[str]:
     """The names that the arguments of a point may have, without those of a workload."""
-    signature = inspect.signature(function_of(experiment)).parameters.values()
+    signature = _signature(experiment).parameters.values()
     names = {p.name for p in signature if p.kind is not p.VAR_KEYWORD}
     return frozenset(names - set(_PER_RUN))
+
+
+@functools.cache
+def _signature(experiment: str) -> inspect.Signature:
+    return inspect.signature(function_of(experiment))
+
+
+def default_of(experiment: str, name: str) -> Any:
+    """The default of a parameter; `inspect.Parameter.empty` if it has none."""
+    parameter = _signature(experiment).parameters.get(name)
+    return inspect.Parameter.empty if parameter is None else parameter.default
+
+
+def arguments_of(
+    experiment: str, arguments: tuple[Any, ...], named: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a call by name."""
+    values = dict(_signature(experiment).bind(*arguments, **named).arguments)
+    for parameter in _signature(experiment).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            values |= values.pop(parameter.name, {})
+    return values
 
 
 def play(point: Point) -> list[dict[str, Any]]:

@@ -290,18 +290,19 @@ def _counts(rows: pa.Table, keys: Sequence[str]) -> list[int]:
     return [found[key] for key in keys]
 
 
-_NAMING = (
+NAMING = (
     "study", "point", "design", "layout", "machine", "kernel", "workload", "user", "n_cgroups",
     "n_keys", "mode", "operation", "footprint_bytes", "cpus", "cgroups", "replicate", "seed",
     "lookups",
 )  # fmt: skip
+"""Columns that name a row, whatever the study."""
 
 
 def _with_metrics(study: Study, table: pa.Table) -> pa.Table:
     """The columns that name a row, and the metrics asked for."""
     for name in study.metrics:
         if name not in table.column_names:
-            known = ", ".join(n for n in table.column_names if n not in _NAMING)
+            known = ", ".join(n for n in table.column_names if n not in NAMING)
             raise study.error(f"metrics: unknown column {name!r}; allowed: {known}")
-    named = [n for n in table.column_names if n in _NAMING or n in study.factors]
+    named = [n for n in table.column_names if n in NAMING or n in study.factors]
     return table.select([*named, *(n for n in study.metrics if n not in named)])

@@ -54,6 +54,17 @@ class Result(NamedTuple):
     rows: list[dict[str, Any]]
 
 
+def table_of(results: Sequence[Result]) -> pa.Table:
+    """The rows of some results, as a file of the store holds them."""
+    rows = [
+        {KEY: result.key, ROW: number, ARGUMENTS: result.point.to_json(), **row}
+        for result in results
+        for number, row in enumerate(result.rows)
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
+
+
 class Store:
     """The points below a directory, which is made when the first result is written.
 
@@ -104,12 +115,7 @@ class Store:
 
         Raises UserError if they cannot be written; the store is then as it was.
         """
-        rows = [
-            {KEY: result.key, ROW: number, ARGUMENTS: result.point.to_json(), **row}
-            for result in results
-            for number, row in enumerate(result.rows)
-        ]
-        path = self._write(experiment, pa.Table.from_pylist(rows), [r.key for r in results])
+        path = self._write(experiment, table_of(results), [r.key for r in results])
         self._files[path] = experiment
         for result in results:
             self._where[result.key] = path

@@ -9,8 +9,8 @@ import pytest
 import sample_frames as sample
 
 from cgsim.errors import UserError
-from cgsim.experiments.sweeps import Setting
 from cgsim.report import mail
+from cgsim.studies.sweeps import Setting
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "mail.txt"
 FACTS = mail.Facts(

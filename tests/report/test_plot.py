@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from cgsim.designs import get_design, list_designs
 from cgsim.errors import UserError
 from cgsim.experiments.anatomy import Anatomy, Object, Touch
-from cgsim.experiments.sweeps import DESIGNS
 from cgsim.report import drawing, figure, plot
 from cgsim.report.widgets import bars_html, explorer
+from cgsim.studies.sweeps import DESIGNS
 
 TITLES = {"dependent": "one after the other", "throughput": "overlapping"}
 PLACES = {"network": "network", "gpu": "gpu"}

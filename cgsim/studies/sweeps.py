@@ -1,16 +1,21 @@
-"""The sweeps that the notebooks and the mail show: grids of points, each a summary frame."""
+"""The sweeps that the notebooks and the mail show: grids of points, each a summary frame.
+
+Their points come through the store (`cgsim.studies.kept`), and a report leaves the frames beside
+its pages (`cgsim.studies.leave`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from cgsim.designs import get_design, list_designs
-from cgsim.experiments.lookups import lookup_cost, simulate
 from cgsim.experiments.places_of_use import USERS, able, fit, user_of
 from cgsim.experiments.summary import summarise
+from cgsim.studies.kept import lifetime_cost, lookup_cost, simulate, update_cost
+from cgsim.studies.leave import leave
 from cgsim.workloads import load_workload
 
 if TYPE_CHECKING:
@@ -119,18 +124,26 @@ def design_names() -> list[str]:
 def over_keys(setting: Setting, keys: Sequence[int], n_cgroups: int = N_CGROUPS) -> pd.DataFrame:
     """Lookups back to back, against the number of keys; fewer cgroups where they would not fit."""
     return _collect(
-        _alone(setting, name, n_cgroups=min(n_cgroups, _MOST_DATA // n), n_keys=n)
-        for n in keys
-        for name in setting.able(n)
+        setting,
+        "by_keys",
+        (
+            _alone(setting, name, n_cgroups=min(n_cgroups, _MOST_DATA // n), n_keys=n)
+            for n in keys
+            for name in setting.able(n)
+        ),
     )
 
 
 def over_cgroups(setting: Setting, cgroups: Sequence[int], n_keys: int = N_KEYS) -> pd.DataFrame:
     """Lookups back to back, against the number of cgroups."""
     return _collect(
-        _alone(setting, name, n_cgroups=n, n_keys=n_keys)
-        for n in cgroups
-        for name in setting.able(n_keys)
+        setting,
+        "by_cgroups",
+        (
+            _alone(setting, name, n_cgroups=n, n_keys=n_keys)
+            for n in cgroups
+            for name in setting.able(n_keys)
+        ),
     )
 
 
@@ -142,16 +155,20 @@ def over_footprint(
 ) -> pd.DataFrame:
     """Isolated lookups, against the memory (bytes) that other code walks through before each."""
     return _collect(
-        _alone(
-            _fewer(setting, footprint),
-            name,
-            modes=("isolated",),
-            footprint_bytes=footprint,
-            n_cgroups=n_cgroups,
-            n_keys=n_keys,
-        )
-        for footprint in footprints
-        for name in setting.able(n_keys)
+        setting,
+        "by_footprint",
+        (
+            _alone(
+                _fewer(setting, footprint),
+                name,
+                modes=("isolated",),
+                footprint_bytes=footprint,
+                n_cgroups=n_cgroups,
+                n_keys=n_keys,
+            )
+            for footprint in footprints
+            for name in setting.able(n_keys)
+        ),
     )
 
 
@@ -178,7 +195,25 @@ def in_workloads(
             )
             for name in setting.able(scenario.n_keys, user)
         ]
-    return _collect(frames)
+    return _collect(setting, "in_workloads", frames)
+
+
+def sweep_updates(
+    layouts: Sequence[str], machine: str, cpus: Sequence[int], **options: Any
+) -> pd.DataFrame:
+    """`update_cost` of every layout at every number of CPUs, one frame."""
+    frames = [update_cost(layout, machine, n, **options) for layout in layouts for n in cpus]
+    return leave(pd.concat(frames, ignore_index=True), "updates", machine=machine, **options)
+
+
+def sweep_lifetimes(
+    layouts: Sequence[str], machine: str, cpus: Sequence[int], **options: Any
+) -> pd.DataFrame:
+    """`lifetime_cost` of every layout with as many copies as CPUs, one frame."""
+    frames = [
+        lifetime_cost(layout, machine, n, slots=n, **options) for layout in layouts for n in cpus
+    ]
+    return leave(pd.concat(frames, ignore_index=True), "lifetimes", machine=machine, **options)
 
 
 def user_in(reach: str, wanted: str | None) -> str:
@@ -210,7 +245,7 @@ def _alone(
     )
 
 
-def _collect(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def _collect(setting: Setting, name: str, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """The summary of all points; a dependent cost only where the address depends on the cgroup.
 
     Where a design finds the datum without the cgroup pointer nothing waits for it: its dependent
@@ -219,4 +254,4 @@ def _collect(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     frame = summarise(pd.concat(frames, ignore_index=True))
     free = {name for name in frame["design"].unique() if not get_design(name).needs_cgroup}
     kept = frame[~((frame["mode"] == "dependent") & frame["design"].isin(free))]
-    return kept.reset_index(drop=True)
+    return leave(kept.reset_index(drop=True), name, **asdict(setting))
