@@ -13,7 +13,7 @@ import pandas as pd
 from cgsim.core.attribution import PLACE_COLUMNS
 from cgsim.core.block_fields import CAUSES, TICKS
 from cgsim.experiments.estimate import check_estimate
-from cgsim.experiments.lookups import facts_of, play_workload, resolve
+from cgsim.experiments.lookups import facts_of, play_workload, resolve, user_for
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import field_name
 from cgsim.limits import check_common, check_switches
@@ -73,7 +73,7 @@ def attribute(
     check_switches("attribute", aged=aged, prefetch_next_line=prefetch_next_line)
     facts = facts_of(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups
-    ) | {"workload": scenario.name, "mode": "workload"}
+    ) | {"workload": scenario.name, "mode": "workload", "user": user_for(scenario, None)}
     _, system, before = play_workload(
         chosen, model, scenario, kernel, facts,
         aged=aged, prefetch=prefetch_next_line, places=True,

@@ -123,14 +123,15 @@ def _arguments(study: Study, experiment: str, settings: dict[str, Any]) -> dict[
         # a footprint lies before lookups that stand alone
         usual = "isolated" if "footprint_bytes" in settings else "dependent"
         settings["modes"] = (settings.pop("mode", usual),)
-    if "cpus" in settings and "cpus" not in names:
+    fields = frozenset[str]()
+    if experiment == "simulate":
+        fields = _workload_fields(str(settings["workload"]))
+    if "cpus" in settings and "cpus" not in names | fields:
         settings[MACHINE_CPUS] = settings.pop("cpus")
     for name in settings:
         if name.startswith(MACHINE_PREFIX) or name in names:
             continue
-        allowed = set(names)
-        if experiment == "simulate":
-            allowed |= _workload_fields(str(settings["workload"]))
+        allowed = set(names | fields)
         allowed -= {"seed", "modes", study.subject}
         if name not in allowed:
             allowed |= {"mode"} if experiment == "lookup_cost" else set()
