@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from cgsim import provenance
 from cgsim.errors import UserError
 from cgsim.report import manifest, publish
 from cgsim.report.build import ReportFailure, build_report
@@ -137,7 +138,7 @@ def test_sources_of_inputs(tmp_path: Path) -> None:
 
 def test_outside_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Outside a git checkout the commit is unknown."""
-    monkeypatch.setattr(manifest, "checkout_directory", lambda: tmp_path)
+    monkeypatch.setattr(provenance, "checkout_directory", lambda: tmp_path)
     assert manifest.git_state() == {"commit": "unknown", "dirty": None}
     assert manifest.short_commit(manifest.git_state()) == "unknown"
     assert manifest.short_commit({"commit": "0123456789abcdef", "dirty": True}) == "0123456789ab+"

@@ -1,0 +1,156 @@
+"""Where the answer flips: borders along one factor, found by looking closer where it changes.
+
+Each line (a set of values of the other factors) begins with a few points. Between neighbours with
+different winners a point is added in the middle, round by round, until they are next to each other
+or as close as asked for. All lines go on together, so that each round is one study for all workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cgsim.errors import UserError
+from cgsim.limits import Range
+from cgsim.studies.run import sweep
+from cgsim.studies.spec import Study, read_study
+from cgsim.studies.winners import LEVEL, winners
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+
+def find_flips(
+    study: str | os.PathLike[str] | Mapping[str, Any],
+    along: str,
+    *,
+    low: int,
+    high: int,
+    start: int = 5,
+    rounds: int = 8,
+    closeness: float = 0.1,
+    level: float = LEVEL,
+    **options: Any,
+) -> pd.DataFrame:
+    """The borders of the winner along a factor of whole numbers, on a logarithmic scale.
+
+    Parameters
+    ----------
+    study : as of `cgsim.sweep`, without `along`; its factors name the lines
+    along : the factor, of whole numbers in [low, high]
+    start : points of each line to begin with
+    rounds : at most so many times a point is added to each open border
+    closeness : a border is found when its ends are neighbours, or closer than this share
+    level : as of `winners`
+    options : of `cgsim.sweep` (`out`, `store`, `workers`, `scheduler`, `progress`)
+
+    Returns
+    -------
+    DataFrame, one row per border: the line's factors, `below` and `above` (the last value before
+    and the first after), `winner_below`, `winner_above`: names joined by ", " where they are tied.
+    No row for a line without a border. `attrs["points"]`: the winners of all points computed.
+
+    Raises UserError as `cgsim.sweep` does.
+    """
+    given = read_study(study) if not isinstance(study, Mapping) else None
+    fields = dict(study) if isinstance(study, Mapping) else _mapping(given)
+    lines = fields.pop("factors", {})
+    if along in lines or along in fields:
+        raise UserError(f"study: {along} is what borders are looked for along; leave it out")
+    Range(1, high - 1).check("find_flips", "low", low)
+    Range(2, 64).check("find_flips", "start", start)
+    names = list(lines)
+    grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*lines.values())]
+    values = {number: _spread(low, high, start) for number in range(len(grid))}
+    known: dict[tuple[int, int], str] = {}
+    points = pd.DataFrame()
+    for _ in range(rounds + 1):
+        new = [
+            (number, value)
+            for number, row in values.items()
+            for value in row
+            if (number, value) not in known
+        ]
+        if not new:
+            break
+        asked = [{**grid[number], along: value} for number, value in new]
+        frame = sweep({**fields, "points": asked}, **options)
+        found = winners(frame, ["point"], level=level)
+        # a point that no design can be at has no winner
+        known |= {at: "" for at in new}
+        known |= {new[n]: tied for n, tied in zip(found["point"], found["tied"], strict=True)}
+        labelled = pd.DataFrame(asked).merge(found, left_index=True, right_on="point")
+        points = pd.concat([points, labelled], ignore_index=True)
+        for number, row in values.items():
+            middles = [
+                _middle(a, b)
+                for a, b in itertools.pairwise(row)
+                if known[number, a] != known[number, b] and not _is_close(a, b, closeness)
+            ]
+            values[number] = sorted({*row, *middles})
+    rows = [
+        grid[number]
+        | {
+            "below": a,
+            "above": b,
+            "winner_below": known[number, a],
+            "winner_above": known[number, b],
+        }
+        for number, row in values.items()
+        for a, b in itertools.pairwise(v for v in row if (number, v) in known)
+        if known[number, a] != known[number, b]
+    ]
+    columns = [*names, "below", "above", "winner_below", "winner_above"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs["points"] = points.to_dict("records")
+    return table
+
+
+def _mapping(study: Study | None) -> dict[str, Any]:
+    """A study as the mapping that it was read from."""
+    assert study is not None
+    fields: dict[str, Any] = {
+        "name": study.name,
+        f"{study.subject}s": list(study.subjects),
+        **{name: list(values) for name, values in study.axes.items() if values},
+        "factors": dict(study.factors),
+        **study.constants,
+        "replicates": study.replicates,
+        "seed": study.seed,
+    }
+    return fields
+
+
+def _spread(low: int, high: int, count: int) -> list[int]:
+    """About `count` whole numbers from low to high, evenly on a logarithmic scale."""
+    steps = [low * (high / low) ** (i / (count - 1)) for i in range(count)]
+    return sorted({low, high, *(round(value) for value in steps)})
+
+
+def _middle(a: int, b: int) -> int:
+    """The whole number in the logarithmic middle, other than both."""
+    return min(max(round(math.sqrt(a * b)), a + 1), b - 1)
+
+
+def _is_close(a: int, b: int, closeness: float) -> bool:
+    return b - a <= 1 or b <= a * (1 + closeness)
+
+
+def border_sentence(table: pd.DataFrame, along: str, names: Sequence[str] = ()) -> str:
+    """The borders in words."""
+    if table.empty:
+        return f"Nothing flips along {along}."
+    parts = []
+    for row in table.to_dict("records"):
+        line = ", ".join(f"{name} {row[name]}" for name in names)
+        where = f" ({line})" if line else ""
+        parts.append(
+            f"{row['winner_below']} up to {row['below']}, "
+            f"{row['winner_above']} from {row['above']} {along} on{where}"
+        )
+    return "; ".join(parts) + "."
