@@ -225,8 +225,6 @@ class _Reader:
             allowed += "; caches of one level, and cores, are all alike"
         if isinstance(value, bool) or not right_type:
             raise self.error(name, value, allowed)
-        if leaf.low == leaf.high:
-            allowed = f"{leaf.low:g}"
         if not leaf.low <= value <= leaf.high:  # type: ignore[arg-type, operator]
             raise self.error(name, value, allowed)
 

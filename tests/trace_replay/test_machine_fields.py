@@ -224,7 +224,7 @@ def test_refusals(tmp_path: Path, options: dict[str, Any], message: str) -> None
     [
         ("caches", "L3", "size_bytes", [1 << 17, 1 << 18], "caches of one level.* are all alike"),
         ("topology", None, "cores_per_socket", [2, 2], "cores, are all alike"),
-        ("caches", "L1", "line_bytes", 128, "line_bytes.value = 128 is not allowed; allowed: 64"),
+        ("caches", "L1", "line_bytes", 128, "line_bytes.value = 128 is not allowed; .*64"),
     ],
 )
 def test_machines_that_no_profile_can_say(
