@@ -73,6 +73,6 @@ def kernel_versions() -> list[str]:
 def load_kernel(version: str = "7.3.4") -> Kernel:
     """The facts of one version; raises UserError for a version that was not recorded."""
     structs = _all_structs()
-    if version not in structs:
+    if not isinstance(version, str) or version not in structs:
         raise unknown_name("kernel", version, structs)
     return Kernel(version, structs[version])

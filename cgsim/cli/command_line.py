@@ -34,6 +34,9 @@ start here:
   cgsim report                       all notebooks, into reports/index.html
 
 Each verb has its own help with examples: cgsim simulate --help
+
+exit status: 0 done, or the reader of the output has left; 1 a report failed, or something could not
+be read, written or held in memory; 2 a mistake in what was given; 130 interrupted, 143 terminated
 """
 
 VERBS = (

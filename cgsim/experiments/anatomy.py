@@ -9,10 +9,10 @@ import numpy as np
 from cgsim.core import traced
 from cgsim.core.host_memory import address_of
 from cgsim.core.space import Traced
-from cgsim.designs.base import Design, get_design
+from cgsim.designs.base import Design
 from cgsim.kernel_fields import field_name
 from cgsim.stage.loops import READ_DATUM, THROUGHPUT, Harness, run_lookups
-from cgsim.stage.population import Population, build_population
+from cgsim.stage.population import Population, build_population, design_of
 
 LINE_BYTES = 64
 _ACCESSES = 4096
@@ -80,7 +80,7 @@ def anatomy(
 
     Raises UserError for an unknown design or kernel, or too many keys for the design.
     """
-    chosen = get_design(design) if isinstance(design, str) else design
+    chosen = design_of(design)
     population = build_population(
         chosen, n_cgroups=1, n_keys=n_keys, seed=seed, kernel=kernel, cpus=1, aged=False
     )

@@ -27,7 +27,7 @@ from cgsim.core.block_fields import C_RETIRE, CAUSES, S_TRANSFERS, TICKS
 from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
-from cgsim.designs.base import Design, get_design
+from cgsim.designs.base import Design
 from cgsim.errors import UserError, out_of_range
 from cgsim.experiments.estimate import check_estimate
 from cgsim.experiments.places_of_use import (
@@ -64,7 +64,7 @@ from cgsim.stage.loops import (
     run_lookups,
     run_stream,
 )
-from cgsim.stage.population import Population, build_population
+from cgsim.stage.population import Population, build_population, design_of
 from cgsim.stage.streams import COLUMNS, Surroundings, run_rows
 from cgsim.stage.surroundings import Stage
 from cgsim.workloads import Feeds, load_workload
@@ -291,7 +291,7 @@ def _first_user(design: Design) -> User:
 
 def resolve(design: str | Design, machine: str | Machine) -> tuple[Design, Machine]:
     """The design and the machine."""
-    chosen = get_design(design) if isinstance(design, str) else design
+    chosen = design_of(design)
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     return chosen, model
 

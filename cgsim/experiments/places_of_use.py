@@ -19,10 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from cgsim.designs.base import Design, get_design, list_designs
+from cgsim.designs.base import Design, list_designs
 from cgsim.errors import unknown_name
 from cgsim.experiments.footprint import holding, own_areas, ways
 from cgsim.stage.callers import COUNT_COPY, COUNT_DATUM, READ_DATUM
+from cgsim.stage.population import design_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,14 +88,14 @@ class Fit(NamedTuple):
 
 def get_user(name: str) -> User:
     """The user of that name; raises UserError with the closest name otherwise."""
-    if name not in USERS:
+    if not isinstance(name, str) or name not in USERS:
         raise unknown_name("user", name, USERS)
     return USERS[name]
 
 
 def fit(design: str | Design, user: str, n_keys: int = 1) -> Fit:
     """Whether a user can have `n_keys` data in each cgroup with a design, or why not."""
-    chosen = get_design(design) if isinstance(design, str) else design
+    chosen = design_of(design)
     place = get_user(user)
     why = _why_not(chosen, place)
     if not why and n_keys > chosen.max_keys:
@@ -131,7 +132,7 @@ def limits(name: str) -> str:
 
 def for_user(design: str | Design, user: str) -> tuple[Design, int]:
     """The design with the data that a user has, and what the user does with a datum."""
-    chosen = get_design(design) if isinstance(design, str) else design
+    chosen = design_of(design)
     place = get_user(user)
     if place.use != COUNT_COPY:
         return chosen, place.use

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from cgsim.core.block_fields import CAUSES as CAUSES
+from cgsim.errors import out_of_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,8 @@ def summarise(frame: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     The interval is Student's t over replicates, NaN with a single one. It says how much the result
     hangs on the seed (placement, order, popularity), not how well the model fits a real machine.
     """
+    if not isinstance(frame, pd.DataFrame) or "ns" not in frame or "replicate" not in frame:
+        raise out_of_range("summarise", "frame", frame, "a frame with a row per replicate")
     points = [name for name in POINT if name in frame.columns]
     values = [c for c in frame.columns if c not in points and c not in _PER_REPLICATE]
     rows = []

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgsim.designs.base import Design, get_design
+from cgsim.designs.base import Design
 from cgsim.errors import out_of_range, unknown_name
 from cgsim.experiments.effects import (
     TRACED_CGROUPS,
@@ -47,7 +47,7 @@ from cgsim.experiments.operation_times import summed, time_drop, time_drop_by_li
 from cgsim.experiments.operations import OPERATIONS, Stand, new_stand
 from cgsim.experiments.replicates import run_replicates
 from cgsim.machines import Machine, load_machine
-from cgsim.stage.population import MAX_CGROUPS
+from cgsim.stage.population import MAX_CGROUPS, design_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ def upkeep(
 
     Raises UserError for a bad argument.
     """
-    chosen = get_design(design) if isinstance(design, str) else design
+    chosen = design_of(design)
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     if data not in DATA:
         raise unknown_name("data", data, DATA)

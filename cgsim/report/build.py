@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsim.errors import UserError, unknown_name
+from cgsim.errors import UserError, out_of_range, unknown_name
 from cgsim.files import write_atomically
 from cgsim.processes import environment, worker_pool
 from cgsim.report import html, manifest, publish
@@ -84,6 +84,8 @@ def build_report(
         raise unknown_name("preset", preset, PRESETS)
     if workers is not None and workers < 1:
         raise UserError(f"workers = {workers} is not allowed; allowed: 1 or more")
+    if not isinstance(out, str | os.PathLike):
+        raise out_of_range("report", "out", out, "the path of a directory")
     # a symbolic link stays one: the report goes where it leads
     target = Path(out).resolve()
     directory = Path(notebooks) if notebooks else notebooks_directory()

@@ -67,6 +67,15 @@ class Population:
         return Native(self.heap.mem, self.heap.block)
 
 
+def design_of(design: object) -> Design:
+    """A design itself, or the one of that name; UserError for anything else."""
+    if isinstance(design, Design):
+        return design
+    if not isinstance(design, str):
+        raise out_of_range("design", "design", design, "the name of a design, or a Design")
+    return get_design(design)
+
+
 def build_population(
     design: str | Design,
     *,
@@ -92,7 +101,7 @@ def build_population(
 
     Raises UserError for a number out of range or a design that cannot hold so many keys.
     """
-    chosen = get_design(design) if isinstance(design, str) else design
+    chosen = design_of(design)
     _check(chosen, n_cgroups, n_keys)
     facts = load_kernel(kernel)
     sampled = min(n_cgroups, _SAMPLE_CGROUPS)

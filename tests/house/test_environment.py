@@ -14,7 +14,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 # Names on conda-forge that differ from PyPI's.
-CONDA_NAMES = {"build": "python-build", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "build": "python-build",
+    "jupyter-client": "jupyter_client",
+    "matplotlib": "matplotlib-base",
+}
 # Import names that differ from the package's.
 IMPORT_NAMES = {
     "IPython": "ipykernel",

@@ -1,0 +1,76 @@
+"""The commands of README and of every verb's help are taken as they stand there, and run."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cgsim.cli.command_line import _parser
+
+ROOT = Path(__file__).parents[2]
+TESTED_ELSEWHERE = {
+    "replay": "tests/trace_replay/test_examples.py",
+    "report": "tests/report, tests/pages",
+    "sweep": "tests/studies",
+    "compare": "tests/studies",
+    "warm": "tests/report/test_warm.py",
+}
+QUICK = ("designs", "machines", "trace --list", "notebooks")
+
+
+def verbs() -> dict[str, argparse.ArgumentParser]:
+    (action,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def examples() -> list[str]:
+    """What stands after `cgsim`, without the explanation behind it."""
+    texts = [(ROOT / "README.md").read_text(), *(str(v.epilog) for v in verbs().values())]
+    lines = [line for text in texts for line in text.splitlines()]
+    found = [
+        re.split(r" {2,}|;| > ", match[1])[0].strip()
+        for line in lines
+        if (match := re.match(r" +(?:\.venv/bin/)?cgsim (\S.*)", line))
+    ]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("example", examples())
+def test_an_example_is_taken(example: str) -> None:
+    """No option of it is unknown, or has a value of a wrong kind."""
+    _parser().parse_args(shlex.split(example))
+
+
+def test_every_verb_has_an_example() -> None:
+    assert {example.split()[0] for example in examples()} >= set(verbs())
+
+
+def run(example: str, directory: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cgsim", *shlex.split(example)],
+        cwd=directory, capture_output=True, text=True, timeout=1800,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or " --out " in example
+
+
+@pytest.mark.parametrize("example", [e for e in examples() if e.startswith(QUICK)])
+def test_a_quick_example_runs(example: str, tmp_path: Path) -> None:
+    text = (ROOT / "data" / "machines" / "zen5-vm.yml").read_text()
+    (tmp_path / "my-machine.yml").write_text(text)
+    run(f"{example} --out made" if example == "notebooks" else example, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "example",
+    [e for e in examples() if not e.startswith(QUICK) and e.split()[0] not in TESTED_ELSEWHERE],
+)
+def test_an_example_runs(example: str, tmp_path: Path) -> None:
+    run(example, tmp_path)
