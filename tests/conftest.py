@@ -39,6 +39,7 @@ _ENGINE_PACKAGES = (
     "cgsim.compile",
     "cgsim.core",
     "cgsim.designs",
+    "cgsim.interface.checker",
     "cgsim.percpu",
     "cgsim.trace_replay",
     "cgsim.workloads",

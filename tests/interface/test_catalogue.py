@@ -18,6 +18,8 @@ from cgsim.interface.catalogue import (
     matrix,
 )
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(scope="module")
 def cells() -> dict[tuple[str, str], Cell]:

@@ -53,6 +53,7 @@ def explored() -> dict[str, Explored]:
 # --- the candidates ---
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", OTHERS)
 def test_nothing_is_violated(explored: dict[str, Explored], name: str) -> None:
     """Searched to the end, no violation, and every scenario can end well."""
@@ -62,6 +63,7 @@ def test_nothing_is_violated(explored: dict[str, Explored], name: str) -> None:
     assert all(scenario.ended for scenario in found.scenarios)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "scenario", "broken", "statement"),
     [
@@ -105,6 +107,7 @@ def test_what_was_posted(
     assert any(statement in f"{step.does} {step.where}" for step in violation.schedule)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", SEEDS)
 def test_seeded_faults(name: str) -> None:
     """A fault built into each mended or proposed interface is found as well."""
@@ -113,6 +116,7 @@ def test_seeded_faults(name: str) -> None:
     assert broken in found.shortest
 
 
+@pytest.mark.compiled
 def test_the_shortest_schedule(explored: dict[str, Explored]) -> None:
     """A softirq reader alone meets the mutex at its fifth step: no other actor is in the way."""
     violation = explored["cgroup-priv-as-posted"].shortest["no sleeping in atomic context"]

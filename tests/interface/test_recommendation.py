@@ -9,6 +9,8 @@ from cgsim.interface.catalogue import MISTAKES, SILENT
 from cgsim.interface.price import DESIGNS, interface_cost
 from cgsim.interface.recommendation import USERS, recommendation
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.mark.parametrize("user", USERS)
 def test_the_fewest_unnoticed(user: str) -> None:
@@ -36,7 +38,6 @@ def test_unknown_user() -> None:
         recommendation("drivr")
 
 
-@pytest.mark.compiled
 def test_cost() -> None:
     """References are two locked instructions, the index table none; the posted lookup sleeps."""
     names = ("cgroup-priv-as-posted", "cgroup-priv-kref", "registered-type")

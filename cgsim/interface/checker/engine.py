@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.compile.jit import njit
+from cgsim.compile.jit import JIT_DISABLED, njit
 
 (
     END, MOV, ADD, SUB, JMP, JEQ, JNE, JLT, JLE, FAIL, NOTE, ALLOC, PEEK, POKE, PEEK_AT, POKE_AT,
@@ -112,7 +112,7 @@ def _slot(table, cells, actor, item, index):
     kind = table[KIND_OF + item]
     length = table[N_SLOTS + kind]
     if table[LEN_AT + kind] >= 0 and cells[table[STATE_OF + item]] != FREED:
-        length = cells[table[BASE_OF + item] + table[LEN_AT + kind]]
+        length = np.int64(cells[table[BASE_OF + item] + table[LEN_AT + kind]])
     offset = table[SLOTS_AT + kind] + index if 0 <= index < length else -1
     return _word(table, cells, actor, item, offset)
 
@@ -164,14 +164,16 @@ def _local(table, code, cells, actor, row, notes):
         cells[table[STATE_OF + found]] = LIVE
         cells[d] = found
     elif op == PEEK:
-        cells[d] = cells[table[BASE_OF + cells[a]] + _offset(table, cells[a], b)]
+        item = np.int64(cells[a])
+        cells[d] = cells[table[BASE_OF + item] + _offset(table, item, b)]
     elif op == POKE:
-        cells[table[BASE_OF + cells[a]] + _offset(table, cells[a], b)] = cells[d]
+        item = np.int64(cells[a])
+        cells[table[BASE_OF + item] + _offset(table, item, b)] = cells[d]
     elif op == PEEK_AT:
-        item = cells[a]
+        item = np.int64(cells[a])
         cells[d] = cells[table[BASE_OF + item] + table[SLOTS_AT + table[KIND_OF + item]] + cells[b]]
     elif op == POKE_AT:
-        item = cells[a]
+        item = np.int64(cells[a])
         cells[table[BASE_OF + item] + table[SLOTS_AT + table[KIND_OF + item]] + cells[b]] = cells[d]
     elif op == PIN or op == ATOMIC:
         cells[table[CONTEXT_OF + actor]] += t
@@ -250,9 +252,9 @@ def _shared(table, code, cells, actor, choice, row):
             if cells[table[STATE_OF + item]] >= WAITING:
                 return BLOCKED
         return 0
-    item = cells[a]
+    item = np.int64(cells[a])
     if op == LOAD_AT or op == STORE_AT:
-        cell = _slot(table, cells, actor, item, cells[b])
+        cell = _slot(table, cells, actor, item, np.int64(cells[b]))
     elif op == CALL_RCU or op == FREE:
         if item <= 0:
             return 0 if op == FREE else _NULL
@@ -334,7 +336,7 @@ def settle(table, code, keep, cells, words, actor, row, notes):
 @njit
 def advance(table, code, keep, cells, words, actor, choice, notes):
     """One step of an actor, in place; returns 0, BLOCKED, EXHAUSTED, or a violated property."""
-    position = cells[table[POSITION_OF + actor]]
+    position = np.int64(cells[table[POSITION_OF + actor]])
     if position == DONE:
         return BLOCKED
     row = table[ROW_OF + MOST_STEPS * actor + position]
@@ -344,13 +346,25 @@ def advance(table, code, keep, cells, words, actor, choice, notes):
     return settle(table, code, keep, cells, words, actor, row + 1, notes)
 
 
-@njit
-def _hash(words, n):
-    value = np.uint64(0x9E3779B97F4A7C15)
-    for i in range(n):
-        value = (value ^ np.uint64(words[i])) * np.uint64(0xD6E8FEB86659FD93)
-        value ^= value >> np.uint64(32)
-    return value
+if JIT_DISABLED:
+
+    def _hash(words, n):
+        """As below, of Python's integers: numpy's warn where a product is cut to 64 bits."""
+        value = 0x9E3779B97F4A7C15
+        for i in range(n):
+            value = (value ^ int(words[i])) * 0xD6E8FEB86659FD93 & (1 << 64) - 1
+            value ^= value >> 32
+        return np.uint64(value)
+
+else:
+
+    @njit
+    def _hash(words, n):
+        value = np.uint64(0x9E3779B97F4A7C15)
+        for i in range(n):
+            value = (value ^ np.uint64(words[i])) * np.uint64(0xD6E8FEB86659FD93)
+            value ^= value >> np.uint64(32)
+        return value
 
 
 @njit
@@ -387,7 +401,7 @@ def _end(table, cells):
                 continue
             for offset in range(MOST_WORDS):
                 if table[POINTS + MOST_WORDS * table[KIND_OF + item] + offset] != 0:
-                    other = cells[table[BASE_OF + item] + offset]
+                    other = np.int64(cells[table[BASE_OF + item] + offset])
                     if other > 0 and reached[other] == 0:
                         reached[other] = 1
                         growing = True
@@ -479,7 +493,7 @@ def search(
 @njit
 def _has_choice(table, code, cells, actor):
     """Whether an actor's next step can go several ways."""
-    position = cells[table[POSITION_OF + actor]]
+    position = np.int64(cells[table[POSITION_OF + actor]])
     if position == DONE:
         return False
     op = code[table[ROW_OF + MOST_STEPS * actor + position], OP]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsim.errors import out_of_range
 from cgsim.interface.checker import engine
 from cgsim.interface.checker.language import PROPERTIES
+from cgsim.limits import Range
 
 if TYPE_CHECKING:
     from cgsim.interface.checker.layout import Model
@@ -80,8 +80,7 @@ def explore_model(model: Model, *, scenario: str = "", states: int = DEFAULT_STA
     A path ends at its first violation, so what lies behind one is not searched: an interface that
     violates nothing was searched in full, one that violates something as far as the first time.
     """
-    if isinstance(states, bool) or not isinstance(states, int) or not 1 <= states <= MOST_STATES:
-        raise out_of_range("explore", "states", states, f"a whole number of 1..{MOST_STATES}")
+    states = int(Range(1, MOST_STATES).check("explore", "states", states))
     if model.start_status > 0:
         broken = Violation(PROPERTIES[model.start_status], scenario, ())
         return Exploration(scenario, 1, False, "", 0, 0, 0.0, 0, (broken,), (), ())

@@ -5,7 +5,8 @@ After drivers/gpu/drm/i915/i915_cgroup.c and kernel/cgroup/cgroup.c of the serie
 the root's direct children, a refused ioctl returns `ret`, which is still 0, and a getter takes key
 0 for "no key" although errors are negative. An idr is its slots here: one node.
 
-When the core drops what is left was not read: taken to be the release of the cgroup, when its last
+`remove` was not in that interface: it is what destroykey does, for one cgroup. When the core drops
+what is left was not read: taken to be the release of the cgroup, when its last
 reference is gone and a grace period has passed.
 
 The interface says of a key that errors are below 0, so 0 may be one: `first_key` tries both. (The
