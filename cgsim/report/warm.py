@@ -18,6 +18,7 @@ from cgsim.compile.cache import COMPILING_SAID, open_store
 from cgsim.designs import get_design, list_designs
 from cgsim.experiments.anatomy import anatomy
 from cgsim.experiments.attribution import attribute
+from cgsim.experiments.contention import contention
 from cgsim.experiments.counters import lifetime_cost, update_cost
 from cgsim.experiments.footprint import ways
 from cgsim.experiments.lookups import MODES, lookup_cost, simulate
@@ -53,8 +54,7 @@ def for_notebooks() -> list[Piece]:
 
     Designs that share a type share the compiled code.
     """
-    types = {design.parameters: design.name for design in reversed(list_designs())}
-    first, *others = reversed(types.values())
+    first, *others = _one_of_each_type()
     return [
         Piece("designs", _design, first, first=True),
         *(Piece("designs", _workload, name) for name in ("gpu", "network")),
@@ -65,12 +65,19 @@ def for_notebooks() -> list[Piece]:
     ]
 
 
+def _one_of_each_type() -> list[str]:
+    """Names of designs, the first of each type of parameters."""
+    types = {design.parameters: design.name for design in reversed(list_designs())}
+    return list(reversed(types.values()))
+
+
 def for_command_line() -> list[Piece]:
-    """All that `for_notebooks` names, and what `cgsim trace` and `cgsim replay` call."""
+    """All that `for_notebooks` names, and what the verbs trace, contention and replay call."""
     kinds = dict.fromkeys(row["name"].partition("/")[0] for row in list_scenarios())
     return [
         *for_notebooks(),
         *(Piece("scenarios", _scenarios, kind) for kind in kinds),
+        *(Piece("contention", _contention, name) for name in _one_of_each_type()),
         Piece("replay", _replay, "replay"),
     ]
 
@@ -155,6 +162,10 @@ def _scenarios(kind: str) -> None:
         if row["name"].partition("/")[0] == kind:
             *_, series = row["kernels"].split(", ")
             trace(row["name"].replace("=N", f"={row['n'].partition('..')[0]}"), newest[series])
+
+
+def _contention(name: str) -> None:
+    contention(_machine(), [name], cpus=[1], replicates=1, lookups_per_cpu=10)
 
 
 def _replay(_: str) -> None:
