@@ -27,17 +27,19 @@ Nothing is ever sent: read it, edit it, send it yourself.
 """,
     )
     verb.add_argument("--preset", default="quick", metavar="quick|full", help="how much (quick)")
-    verb.add_argument("--machine", metavar="NAME", help="whose figures (zen5-vm)")
-    verb.add_argument("--second-machine", metavar="NAME", help="to compare with (skylake-sp)")
+    verb.add_argument("--machine", metavar="NAME", help="whose figures (zen4-genoa)")
+    verb.add_argument("--second-machine", metavar="NAME", help="also looked at (skylake-sp)")
     verb.add_argument("--kernel", metavar="VERSION", help="whose structs and code (7.3.4)")
     verb.add_argument("--seed", type=int, metavar="N", help="of the first replicate (1)")
-    verb.add_argument("--replicates", type=int, metavar="N", help="as the preset says")
+    verb.add_argument("--replicates", type=int, metavar="N", help="as many as decide")
+    verb.add_argument("--keys", type=int, dest="n_keys", metavar="N", help="each workload's own")
+    verb.add_argument("--cgroups", type=int, dest="n_cgroups", metavar="N", help="likewise")
 
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim mail`."""
     from cgsim.report.mail import mail_text
 
-    names = ("machine", "second_machine", "kernel", "seed", "replicates")
+    names = ("machine", "second_machine", "kernel", "seed", "replicates", "n_keys", "n_cgroups")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     print(mail_text(options.preset, **given), end="")

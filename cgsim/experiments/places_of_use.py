@@ -66,15 +66,15 @@ _IN_CALLERS_TEXT = {"subsys", "direct", "direct-inlined", "array", "percpu-array
 """Designs whose lookup is a few instructions in the caller's own text: no function is called."""
 
 _LIMITS = {
-    "subsys": "slots fixed when the kernel is built: at most 14, none for a module",
-    "direct": "attached programs only, at most 64 for a cgroup",
-    "direct-inlined": "attached programs only, at most 64, and one of its own for each cgroup",
-    "cgroup-storage": "attached programs only, at most 64 for a cgroup",
-    "array": "needs a dense number for each cgroup; at most 64 maps in a program",
-    "percpu-array": "needs a dense number for each cgroup; at most 64 maps in a program",
-    "htab": "at most 64 maps in a program",
-    "percpu-htab": "at most 64 maps in a program",
-    "lru-htab": "at most 64 maps in a program; a full map drops data that are in use",
+    "subsys": "at most 14, fixed when the kernel is built",
+    "direct": "attached programs only, at most 64 of a cgroup",
+    "direct-inlined": "attached programs only, at most 64, a copy for each cgroup",
+    "cgroup-storage": "attached programs only, at most 64 of a cgroup",
+    "array": "dense cgroup numbers, at most 64 maps of a program",
+    "percpu-array": "dense cgroup numbers, at most 64 maps of a program",
+    "htab": "at most 64 maps of a program",
+    "percpu-htab": "at most 64 maps of a program",
+    "lru-htab": "at most 64 maps of a program; a full one drops data in use",
     "v4": "as posted, the getter races with the last put",
 }
 

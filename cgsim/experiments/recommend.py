@@ -77,6 +77,16 @@ class Costs:
         return difference(self.added, one, other, self.family)
 
 
+@dataclass(frozen=True)
+class Study:
+    """What an answer is drawn from: costs, the designs left out with the reason, the choice."""
+
+    costs: Costs
+    left: dict[str, str]
+    cpus: int
+    chosen: str
+
+
 def recommend(
     user: str,
     *,
@@ -123,55 +133,78 @@ def recommend(
 
     Raises UserError for a bad argument.
     """
+    study = study_user(
+        user, n_keys=n_keys, n_cgroups=n_cgroups, cpus=cpus, machine=machine, workload=workload,
+        kernel=kernel, seed=seed, replicates=replicates, lookups=lookups, designs=designs,
+    )  # fmt: skip
+    return answer_of(study, elsewhere(study, machines) if borders else None)
+
+
+def study_user(
+    user: str,
+    *,
+    n_keys: int | None = None,
+    n_cgroups: int | None = None,
+    cpus: int | None = None,
+    machine: str | Machine = SERVER,
+    workload: str | None = None,
+    kernel: str = "7.3.4",
+    seed: int = 1,
+    replicates: int | None = None,
+    lookups: int | None = None,
+    designs: Sequence[str] | None = None,
+) -> Study:
+    """What an answer is drawn from; arguments as `recommend`."""
     who = get_user(user)
     model = machine if isinstance(machine, Machine) else load_machine(machine)
     name = workload or who.workload
     cpus = min(_CPUS, model.n_cpus) if cpus is None else cpus
-    own = {
-        key: value
-        for key, value in (("n_keys", n_keys), ("n_cgroups", n_cgroups))
-        if value is not None
-    }
-    asked = {"replicates": replicates, "lookups": lookups}
-    own |= {key: value for key, value in asked.items() if value is not None}
-    check_common("recommend", cpus=cpus, seed=seed, **own)
+    asked = {
+        "n_keys": n_keys, "n_cgroups": n_cgroups, "replicates": replicates, "lookups": lookups,
+    }  # fmt: skip
+    given = {key: value for key, value in asked.items() if value is not None}
+    check_common("recommend", cpus=cpus, seed=seed, **given)
     if cpus > model.n_cpus:
-        raise out_of_range(
-            "recommend", "cpus", cpus, f"1..{model.n_cpus}, the CPUs of {model.name}"
-        )
+        allowed = f"1..{model.n_cpus}, the CPUs of {model.name}"
+        raise out_of_range("recommend", "cpus", cpus, allowed)
     scenario = load_workload(name, **_sizes(name, n_keys, n_cgroups))
     user_for(scenario, user)
     usable, left = able(user, scenario.n_keys, designs)
     if not usable:
-        raise UserError(
-            f"recommend: {user} with {scenario.n_keys} keys: {next(iter(left.values()))}"
-        )
+        first = next(iter(left.values()))
+        raise UserError(f"recommend: {user} with {scenario.n_keys} keys: {first}")
     measured = lookups or LOOKUPS[scenario.reach]
     point = Point(user, name, model, scenario.n_keys, scenario.n_cgroups, kernel, seed, measured)
     costs = cost_at(point, usable, replicates) if replicates else _resolve(point, usable)
-    chosen = _choose(costs)
+    return Study(costs, left, cpus, _choose(costs))
+
+
+def answer_of(study: Study, found: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The answer of `recommend`; found : of `elsewhere`, None if nobody looked."""
+    costs, chosen = study.costs, study.chosen
+    point = costs.point
     ordered = by_cost(costs.added)
     rate = float(costs.rows[ordered[0]]["rate_per_s"])
     rivals = [design for design in ordered if design != chosen]
     return {
-        "user": user,
+        "user": point.user,
         "recommended": chosen,
         "runner_up": rivals[0] if rivals else None,
-        "machine": model.name,
-        "workload": name,
+        "machine": point.machine.name,
+        "workload": point.workload,
         "n_keys": point.n_keys,
         "n_cgroups": point.n_cgroups,
-        "cpus": cpus,
+        "cpus": study.cpus,
         "place_ns": float(costs.place.mean()),
         "rate_per_s": rate,
         "seeds": len(costs.place),
         "error": _error_facts(costs.family),
         "orders": [_order_facts(costs.compare(chosen, other)) for other in rivals],
         "designs": [
-            *(_usable_row(costs, design, cpus, rate) for design in ordered),
-            *(_left_row(design, why) for design, why in left.items()),
+            *(_usable_row(costs, design, study.cpus, rate) for design in ordered),
+            *(_left_row(design, why) for design, why in study.left.items()),
         ],
-        **(_elsewhere(costs, chosen, machines) if borders else {"borders": [], "machines": []}),
+        **(found or {"borders": [], "machines": []}),
     }
 
 
@@ -304,8 +337,9 @@ def _order_facts(found: Difference) -> dict[str, Any]:
     }
 
 
-def _elsewhere(costs: Costs, chosen: str, machines: Sequence[str]) -> dict[str, Any]:
+def elsewhere(study: Study, machines: Sequence[str] = OTHER_SERVERS) -> dict[str, Any]:
     """Where another design is before the recommended one, or it can no longer be used."""
+    costs, chosen = study.costs, study.chosen
     point = costs.point
     borders: list[dict[str, Any]] = []
     for what, values in (("keys", _KEYS), ("cgroups", _CGROUPS)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cgsim.experiments.model_error import model_errors
 from cgsim.experiments.paired import BEFORE
 from cgsim.experiments.places_of_use import get_user
 from cgsim.report import text
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 NEGLIGIBLE_SHARE = 0.0005
 """Of a CPU: where all designs together differ by less, cost decides nothing."""
 
-HEADERS = ("design", "ns", "90 % interval", "% of a CPU", "bytes")
+HEADERS = ("design", "ns", "90 %", "behind", "% CPU", "bytes", "limits")
 
 
 def usable(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -28,19 +29,56 @@ def row_of(answer: Mapping[str, Any], design: str) -> dict[str, Any]:
     return next(row for row in answer["designs"] if row["design"] == design)
 
 
-def rows(answer: Mapping[str, Any], names: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Table rows under `HEADERS`; names : only these, all if empty."""
+def rows(
+    answer: Mapping[str, Any], names: Sequence[str], letters: Mapping[str, str]
+) -> list[tuple[str, ...]]:
+    """Table rows under `HEADERS` of the designs named; letters : of limits."""
+    measured = model_errors().designs
+    behind = _behind(answer)
     return [
         (
-            row["design"] + ("" if row["measured"] else "*"),
+            row["design"] + ("" if row["design"] in measured else "*"),
             ns(row["ns"]),
             f"{ns(row['low'])} .. {ns(row['high'])}",
+            behind.get(row["design"], "named"),
             percent(row["share"]),
             f"{row['bytes']:,.0f}",
+            letters.get(row["why"], ""),
         )
         for row in usable(answer)
-        if not names or row["design"] in names
+        if row["design"] in names
     ]
+
+
+def _behind(answer: Mapping[str, Any]) -> dict[str, str]:
+    """How far each design is behind the recommended one, where that is claimed."""
+    chosen = answer["recommended"]
+    found = {}
+    for order in answer["orders"]:
+        other = order["second"] if order["first"] == chosen else order["first"]
+        claimed = f"{order['by_ns']:.1f} +- {order['error_ns']:.1f}"
+        found[other] = claimed if order["verdict"] == BEFORE else order["verdict"]
+    return found
+
+
+LEGEND = (
+    "ns: what a lookup with its use adds to what the place of use costs anyway. 90 %: its "
+    "interval, with seeds and the model's error. behind: the named design, over the same seeds, "
+    "where that is claimed. *: never measured"
+)
+
+
+def letters_of(
+    answers: Sequence[Mapping[str, Any]], shown: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Limit -> letter, for those of the designs shown, in the order in which they come."""
+    limits = [
+        row["why"]
+        for answer in answers
+        for row in usable(answer)
+        if row["why"] and row["design"] in shown[answer["user"]]
+    ]
+    return dict(zip(dict.fromkeys(limits), "abcdefghijklmnop", strict=False))
 
 
 def ns(value: float) -> str:
@@ -60,7 +98,7 @@ def place(answer: Mapping[str, Any]) -> str:
     """What was simulated, for a table's head."""
     seeds = answer["seeds"]
     return (
-        f"{answer['machine']}, workload {answer['workload']}, {answer['n_keys']} "
+        f"{answer['machine']}, {answer['workload']}, {answer['n_keys']} "
         f"key{'s' if answer['n_keys'] > 1 else ''} in each of {answer['n_cgroups']} cgroups, "
         f"{seeds} seed{'s' if seeds > 1 else ''}"
     )
@@ -76,8 +114,8 @@ def verdict(answer: Mapping[str, Any]) -> str:
         return said + f", before all others{_at_least(answer)}."
     others = [name for name in level if name != chosen]
     return (
-        f"{said}; cost does not decide between it and {join_names(others)}, so the one with fewest "
-        "limits, then fewest bytes, is named."
+        f"{said}, for fewest limits, then bytes: cost does not decide between it and "
+        f"{join_names(others)}."
     )
 
 
@@ -99,36 +137,17 @@ def tied(answer: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def behind(answer: Mapping[str, Any], names: Sequence[str]) -> str:
-    """By how much some designs are behind the recommended one, as far as that is claimed."""
-    found = [
-        f"{order['second']} by {order['by_ns']:.1f} +- {order['error_ns']:.1f} ns"
-        for order in answer["orders"]
-        if order["second"] in names and order["verdict"] == BEFORE
-    ]
-    return f"{answer['recommended']} is before {join_names(found)}." if found else ""
-
-
 def budget(answer: Mapping[str, Any]) -> str:
     """What the choice can cost or save, as a share of a CPU."""
     shares = [row["share"] for row in usable(answer)]
     span = max(shares) - min(shares)
     said = (
-        f"At {answer['rate_per_s']:,.0f} lookups a second on one CPU the dearest costs "
-        f"{percent(span)} % of that CPU more than the cheapest"
+        f"At {answer['rate_per_s']:,.0f} lookups/s the dearest of {len(shares)} takes "
+        f"{percent(span)} % of a CPU more than the cheapest"
     )
     if span < NEGLIGIBLE_SHARE:
         return f"{said}: choose by interface and lifetime, not by cost."
     return f"{said}."
-
-
-def limits_of(answer: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """The limits of designs that can be used, one entry for each that has any."""
-    return [
-        f"{row['design']}: {row['why']}"
-        for row in usable(answer)
-        if row["why"] and row["design"] in names
-    ]
 
 
 def cannot(answer: Mapping[str, Any]) -> list[str]:
@@ -177,18 +196,18 @@ def printed(answer: Mapping[str, Any]) -> str:
     """The whole answer for a terminal."""
     who = get_user(answer["user"])
     names = [row["design"] for row in usable(answer)]
+    letters = letters_of([answer], {answer["user"]: names})
     parts = [
         f"simulated for {who.title}\n{place(answer)}, {answer['cpus']} CPUs\n"
         f"reaching the cgroup {'and calling the program ' if who.reach == 'skb' else ''}costs "
-        f"{ns(answer['place_ns'])} ns without any lookup; a lookup with its use adds:",
-        text.table(rows(answer), HEADERS),
-        "* not measured on any machine like this one; the nearest measurements' error is used",
+        f"{ns(answer['place_ns'])} ns without a lookup",
+        text.table(rows(answer, names, letters), HEADERS, columns=text.MAIL_COLUMNS),
+        text.wrap(f"{LEGEND}; the nearest measurements' error is used for all."),
         f"recommended: {answer['recommended']}; runner-up by cost: {answer['runner_up']}",
         text.wrap(verdict(answer)),
-        text.wrap(behind(answer, names)),
         text.wrap(budget(answer)),
         text.wrap(error_sentence(answer["error"])),
-        _listed("limits", limits_of(answer, names)),
+        _listed("limits", [f"{letter}: {limit}" for limit, letter in letters.items()]),
         _listed("cannot be used there", cannot(answer)),
         _listed("elsewhere", flips(answer) or ["no other answer at the points tried"]),
         text.wrap(machines(answer)),

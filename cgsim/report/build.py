@@ -23,8 +23,14 @@ from cgsim.studies import kept
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cgsim.report.mail import Reply
+
 PRESETS = ("quick", "full")
 _TALLY = ".points"
+MAIL_PARAMETERS = (
+    "machine", "second_machine", "kernel", "seed", "replicates", "n_keys", "n_cgroups",
+)  # fmt: skip
+"""Parameters of the notebooks that reach the mail and the front page too."""
 
 
 class ReportFailure(Exception):
@@ -108,7 +114,8 @@ def build_report(
         environment({**_jupyter_folders(aside), kept.TALLY: os.fspath(aside / _TALLY)}),
         worker_pool(1) as mailer,
     ):
-        written = mailer.submit(_write_mail, aside, preset) if mail else None
+        options = _of_mail(dict(parameters or {}))
+        written = mailer.submit(_write_mail, aside, preset, options) if mail else None
         work = aside / "executed"
         with clock.stage("notebooks"):
             jobs = _jobs(found, given, work, aside)
@@ -124,14 +131,14 @@ def build_report(
         except UserError as error:
             raise ReportFailure(_keep(work, target, [str(error)])) from None
         shutil.rmtree(work)
-        text = ""
+        answer = None
         if written is not None:
             with clock.stage("mail"):
-                text = written.result()
+                answer = written.result()
         content["points"] = kept.read_tally(aside / _TALLY)
         kept.tidy_store()
         content["seconds"] = {**clock.seconds, "total": clock.total()}
-        _write_index(aside, heading, found, text, content)
+        _write_index(aside, heading, found, answer, content)
         try:
             publish.place(aside, content, target)
         except publish.Foreign as error:
@@ -300,7 +307,7 @@ def _write_index(
     aside: Path,
     heading: html.Heading,
     notebooks: Sequence[nb.Notebook],
-    mail: str,
+    answer: Reply | None,
     content: Mapping[str, Any],
 ) -> None:
     """Write the front page."""
@@ -318,7 +325,7 @@ def _write_index(
         facts.append(("seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds)))
     pages = [PageLink(f"{n.name}.html", n.title, n.description) for n in notebooks]
     command = " ".join(content["command"])
-    write_atomically(aside / "index.html", render_index(heading, pages, mail, facts, command))
+    write_atomically(aside / "index.html", render_index(heading, pages, answer, facts, command))
 
 
 def _warm(workers: int) -> None:
@@ -328,12 +335,16 @@ def _warm(workers: int) -> None:
     warm(for_notebooks(), workers, progress_for(unit="pieces"))
 
 
-def _write_mail(aside: Path, preset: str) -> str:
-    """Write mail.txt; returns its text."""
+def _of_mail(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The report's parameters that the mail has too; 0 and "" stand for its own default."""
+    return {name: parameters[name] for name in MAIL_PARAMETERS if parameters.get(name)}
+
+
+def _write_mail(aside: Path, preset: str, options: Mapping[str, Any]) -> Reply:
+    """Write mail.txt; returns what it says."""
     from cgsim.report.mail import write_mail
 
-    write_mail(aside, preset)
-    return (aside / "mail.txt").read_text()
+    return write_mail(aside, preset, **options)
 
 
 def _jupyter_folders(aside: Path) -> dict[str, str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from cgsim.report.figure import to_svg
+from cgsim.report.headline import headline, headline_alt
 from cgsim.report.html import TEMPLATES, Heading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from cgsim.report.mail import Reply
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,15 @@ class PageLink:
 def render_index(
     heading: Heading,
     pages: Sequence[PageLink],
-    mail: str,
+    answer: Reply | None,
     facts: Sequence[tuple[str, str]],
     command: str,
 ) -> str:
     """The HTML of the front page.
 
-    `mail` is the text of the mail ("" for none), `facts` are (name, value) pairs of this run, and
-    `command` is the command line that reproduces it. All texts are escaped.
+    `answer` is the mail with its verdicts, which the page begins with (None: neither); `facts` are
+    (name, value) pairs of this run, and `command` is the command line that reproduces it. All texts
+    are escaped.
     """
     from jinja2 import Environment, FileSystemLoader
 
@@ -44,7 +50,15 @@ def render_index(
         date=heading.date,
         version=heading.version,
         pages=pages,
-        mail=mail,
+        mail=answer.text if answer else "",
+        verdicts=answer.verdicts if answer else (),
+        picture=_picture(answer.answers) if answer else "",
+        caption=headline_alt(answer.answers) if answer else "",
         facts=facts,
         command=command,
     )
+
+
+def _picture(answers: Mapping[str, dict[str, Any]]) -> str:
+    """The headline picture as a data URI."""
+    return "data:image/svg+xml;base64," + b64encode(to_svg(headline(answers)).encode()).decode()

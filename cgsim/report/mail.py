@@ -4,251 +4,328 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgsim.errors import UserError, unknown_name
+from cgsim.experiments.paired import BEFORE
+from cgsim.experiments.recommend import OTHER_SERVERS, SERVER
 from cgsim.files import write_atomically
-from cgsim.report import compare, sentences, text
-from cgsim.report.tables import cost_rows
+from cgsim.report import advice, text
+from cgsim.report.sentences import join_names
 from cgsim.report.thread import ARCHIVE, thread_lines
-from cgsim.studies.sweeps import (
-    FOOTPRINT_BYTES,
-    N_CGROUPS,
-    N_KEYS,
-    SIZES,
-    Setting,
-    in_workloads,
-    over_footprint,
-    over_keys,
-    setting_of,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
-MACHINE, SECOND_MACHINE, KERNEL = "zen5-vm", "skylake-sp", "7.3.4"
-_QUICK_KEYS, _FULL_KEYS = (1, 16, 64), (1, 2, 4, 8, 16, 32, 64, 256, 1024)
+    from cgsim.experiments.recommend import Study
+
+MACHINE, KERNEL = SERVER, "7.3.4"
+PRESETS = {"quick": None, "full": 16}
+"""Seeds of each preset; None: as many as decide."""
+
+SHOWN = {
+    "driver": ("subsys", "hash-rcu", "list", "table", "hash", "idr"),
+    "packet-hook": ("direct", "direct-inlined", "hash-rcu", "table", "idr", "list",
+                    "cgroup-storage"),
+    "counter": ("direct", "hash-rcu", "table", "idr", "percpu-htab"),
+    "bpf-map": ("array", "storage", "cgroup-storage", "htab"),
+}  # fmt: skip
+"""Rows of each user's table: those of the thread and what became of them; all are compared."""
+
+CONTENDED = ("table", "hash-rcu", "hash", "v4", "dmem")
+UPDATED = ("hash-rcu", "table", "idr", "direct")
+OPERATIONS = ("install", "remove", "drop key")
+_CPUS = (1, 8, 28, 64)
+_SAMPLES = 16
+_HASH = "hash-rcu"
 _TEJUN = ("* Lookup must be really cheap.", "table per cgroup?")
-_ALEXEI = ("from bpf side there should be", "at attach time.")
+_ALEXEI = ("from bpf side there should be", "do a lookup")
 
 
 @dataclass(frozen=True)
 class Results:
-    """What the mail speaks of: summary frames of one machine, and of a second one."""
+    """What the mail speaks of.
 
-    keys: pd.DataFrame
-    isolated: pd.DataFrame
-    workloads: pd.DataFrame
-    second: pd.DataFrame
+    studies, answers : by user. contention, updates : replicates of `cgsim.contention`, one per
+    design and number of CPUs, and of `cgsim.upkeep`.
+    """
+
+    studies: dict[str, Study]
+    answers: dict[str, dict[str, Any]]
+    contention: pd.DataFrame
+    updates: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class Facts:
     """What identifies the run."""
 
-    setting: Setting
+    machine: str
     machine_title: str
-    second_machine: str
-    second_title: str
+    kernel: str
+    seed: int
     version: str
     commit: str
     command: str
 
 
-def write_mail(out: str | Path, preset: str = "quick", **options: object) -> Path:
-    """Write `mail.txt` into the directory `out`; arguments as `mail_text`. Returns its path."""
-    return write_atomically(Path(out) / "mail.txt", mail_text(preset, **options))  # type: ignore[arg-type]
+class Reply(NamedTuple):
+    """The mail, and what the index takes of it."""
+
+    text: str
+    verdicts: tuple[str, ...]
+    answers: dict[str, dict[str, Any]]
 
 
-def mail_text(
+def write_mail(out: str | Path, preset: str = "quick", **options: Any) -> Reply:
+    """Write `mail.txt` into the directory `out`; arguments as `reply`, which is returned."""
+    written = reply(preset, **options)
+    write_atomically(Path(out) / "mail.txt", written.text)
+    return written
+
+
+def mail_text(preset: str = "quick", **options: Any) -> str:
+    """Simulate and write the reply: ASCII, at most 75 columns; options as of `reply`."""
+    return reply(preset, **options).text
+
+
+def reply(
     preset: str = "quick",
     *,
     machine: str = MACHINE,
-    second_machine: str = SECOND_MACHINE,
+    second_machine: str | None = None,
     kernel: str = KERNEL,
     seed: int = 1,
     replicates: int | None = None,
-) -> str:
-    """Simulate and write the reply: ASCII, at most 75 columns.
+    n_keys: int | None = None,
+    n_cgroups: int | None = None,
+) -> Reply:
+    """Simulate the answer for all four users.
+
+    second_machine : looked at before the others for another answer. replicates : seeds; None: as
+    the preset says. n_keys, n_cgroups : None: each workload's own.
 
     Raises UserError for an unknown preset, machine or kernel, and where both machines are one.
     """
     from cgsim.machines import load_machine
-    from cgsim.report.manifest import git_state, short_commit, usable_cores, version
+    from cgsim.report.manifest import git_state, short_commit, version
 
-    if preset not in SIZES:
-        raise unknown_name("preset", preset, SIZES)
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
     if machine == second_machine:
         raise UserError(f"second_machine = {machine!r} is the first one; give another")
-    values = {"kernel": kernel, "seed": seed, "threads": usable_cores()}
-    if replicates is not None:
-        values["replicates"] = replicates
-    setting = setting_of(preset, machine, **values)
-    titles = [load_machine(name).title for name in (machine, second_machine)]
+    model = load_machine(machine)
+    others = [OTHER_SERVERS[0] if second_machine is None else second_machine, *OTHER_SERVERS]
+    others = [load_machine(name).name for name in dict.fromkeys(others)]
+    given = {"n_keys": n_keys, "n_cgroups": n_cgroups, "replicates": replicates}
     command = f"cgsim mail --preset {preset} --machine {machine} --seed {seed}"
-    if second_machine != SECOND_MACHINE:
+    if second_machine is not None:
         command += f" --second-machine {second_machine}"
     if kernel != KERNEL:
         command += f" --kernel {kernel}"
-    if replicates is not None:
-        command += f" --replicates {replicates}"
-    facts = Facts(
-        setting, titles[0], second_machine, titles[1], version(), short_commit(git_state()), command
-    )
-    return compose(
-        facts, run(setting, second_machine, _FULL_KEYS if preset == "full" else _QUICK_KEYS)
-    )
+    for name, option in (
+        ("n_keys", "keys"),
+        ("n_cgroups", "cgroups"),
+        ("replicates", "replicates"),
+    ):
+        if given[name] is not None:
+            command += f" --{option} {given[name]}"
+    given["replicates"] = replicates or PRESETS[preset]
+    results = run(machine, kernel, seed, others, given)
+    facts = Facts(machine, model.title, kernel, seed, version(), short_commit(git_state()), command)
+    verdicts = tuple(advice.verdict(answer) for answer in results.answers.values())
+    return Reply(compose(facts, results), verdicts, results.answers)
 
 
-def run(setting: Setting, second_machine: str, keys: Sequence[int]) -> Results:
+def run(
+    machine: str, kernel: str, seed: int, others: Sequence[str], given: Mapping[str, int | None]
+) -> Results:
     """Simulate what the mail speaks of."""
-    swept = sorted({*keys, N_KEYS})
-    return Results(
-        keys=over_keys(setting, swept),
-        isolated=over_footprint(setting, [FOOTPRINT_BYTES]),
-        workloads=in_workloads(setting, n_keys=N_KEYS),
-        second=in_workloads(setting.on(second_machine), ["network"], n_keys=N_KEYS),
-    )
+    import pandas as pd
+
+    from cgsim.experiments.contention import contention
+    from cgsim.experiments.places_of_use import USERS
+    from cgsim.experiments.recommend import answer_of, elsewhere, study_user
+    from cgsim.experiments.upkeep import upkeep
+    from cgsim.machines import load_machine
+
+    studies = {
+        user: study_user(user, machine=machine, kernel=kernel, seed=seed, **given)  # type: ignore[arg-type]
+        for user in USERS
+    }
+    answers = {user: answer_of(each, elsewhere(each, others)) for user, each in studies.items()}
+    cpus = [n for n in _CPUS if n <= load_machine(machine).n_cpus]
+    contended = contention(machine, CONTENDED, cpus=cpus, uses=("read",), seed=seed)
+    updates = [
+        upkeep(
+            name, machine, n_cgroups=200, n_keys=4, samples=_SAMPLES, replicates=1, seed=seed,
+            kernel=kernel,
+        )
+        for name in UPDATED
+    ]  # fmt: skip
+    return Results(studies, answers, contended, pd.concat(updates, ignore_index=True))
 
 
 def compose(facts: Facts, results: Results) -> str:
-    """The mail's text, from frames alone."""
-    at = results.keys[(results.keys["n_keys"] == N_KEYS)]
-    columns = {
-        "dependent": at[at["mode"] == "dependent"],
-        "isolated": results.isolated,
-        "network": _workload(results, "network"),
-        "gpu": _workload(results, "gpu"),
-    }
+    """The mail's text, from results alone."""
+    answers = results.answers
+    short = [text.wrap(f"- {advice.verdict(each)}", indent="  ") for each in answers.values()]
     parts = [
-        _head(),
-        _opening(facts),
-        "On Tue, 13 Mar 2018, Alexei Starovoitov wrote:\n" + _quoted_tejun(),
-        _quoted_alexei(),
-        _table(facts, columns, results.isolated),
-        _plot(results.keys),
-        *_what_we_see(columns),
-        *map(text.wrap, sentences.conclusion(columns, results.keys, columns["network"], N_KEYS)),
-        *_how_sure(facts, columns["network"], results.second),
-        _reproduce(facts),
-        f"[0] {ARCHIVE}",
-    ]
-    return text.check_plain("\n\n".join(parts) + "\n")
-
-
-def _workload(results: Results, name: str) -> pd.DataFrame:
-    return results.workloads[results.workloads["workload"] == name]
-
-
-def _head() -> str:
-    return (
         "Subject: Re: [Intel-gfx] [PATCH v3 1/6] cgroup: Allow registration and\n"
-        " lookup of cgroup private data"
-    )
-
-
-def _opening(facts: Facts) -> str:
-    return text.wrap(
-        "All figures in this mail are simulated, not measured: cgsim plays the loads and stores of "
-        f"each lookup, at the offsets of Linux {facts.setting.kernel}, on a model of this machine: "
-        f"{facts.machine_title} (profile {facts.setting.machine}). It replies to the mail of "
-        "March 2018 [0], which asked how cheap a lookup of per-cgroup private data can be."
-    )
-
-
-def _quoted_tejun() -> str:
-    wrote = thread_lines("Tejun Heo wrote:", "Tejun Heo wrote:")
-    return text.quote("\n".join([*wrote, *thread_lines(*_TEJUN)]))
-
-
-def _quoted_alexei() -> str:
-    return text.quote("\n".join(thread_lines(*_ALEXEI)))
-
-
-def _table(facts: Facts, columns: dict[str, pd.DataFrame], memory: pd.DataFrame) -> str:
-    rows = cost_rows(columns, memory, N_KEYS)
-    head = text.wrap(
-        f"Cost of one lookup in ns, and bytes per cgroup as slab rounds them, with {N_KEYS} keys "
-        f"in each of {N_CGROUPS} cgroups (the workloads have their own number of cgroups):"
-    )
-    body = text.table(rows, ["design", *columns, "bytes"])
-    half = FOOTPRINT_BYTES // 1024
-    note = text.wrap(
-        "dependent: the next lookup waits for this one, caches warm. isolated: alone, after other "
-        f"code has walked through {half} KiB. Both without a use of the datum. network, gpu: from "
-        "the packet or the task to the cgroup, the lookup and one update of the datum, between "
-        f"the workload's other code. +-: 95 % interval over {facts.setting.replicates} seeds. A "
-        "'-' under dependent: the address does not come from the cgroup pointer, so nothing waits "
-        f"for it. {sentences.field_sentence(memory)}"
-    )
-    return f"{head}\n\n{body}\n\n{note}"
-
-
-def _plot(keys: pd.DataFrame) -> str:
-    rows = keys[keys["mode"] == "dependent"]
-    lines = {
-        str(design): dict(zip(group["n_keys"].astype(float), group["ns"], strict=True))
-        for design, group in rows.groupby("design", sort=False)
-    }
-    return text.curves(
-        lines, ylabel="ns per dependent lookup (log)", xlabel="keys", columns=48, rows=13
-    )
-
-
-def _what_we_see(columns: dict[str, pd.DataFrame]) -> list[str]:
-    what = {
-        "dependent": "Dependent and warm",
-        "isolated": "Isolated",
-        "network": "In the network workload",
-        "gpu": "In the GPU workload",
-    }
-    said = [sentences.leaders_sentence(rows, what[name]) for name, rows in columns.items()]
-    return ["What the figures say:", *(text.wrap("- " + line, indent="  ") for line in said)]
-
-
-def _how_sure(facts: Facts, network: pd.DataFrame, second: pd.DataFrame) -> list[str]:
-    rank, turned = compare.agreement(network, second)
-    pairs = [f"{a} and {b}" for a, b in turned]
-    other = compare.standing(second).leaders
-    on_second = (
-        f"On {facts.second_title} the order in the network workload has rank correlation "
-        f"{rank:.2f} with the above; cheapest there: {sentences.join_names(other)}."
-    )
-    on_second += (
-        f" Pairs that change places: {', '.join(pairs)}."
-        if pairs
-        else " No pair clearly changes places."
-    )
-    interval = (
-        "How sure: the intervals tell how much hangs on the seed (placement, order, popularity), "
-        "not how well the model fits a real machine. Differences within them, or below 5 % or "
-        "0.2 ns, count as level. Not modelled: the instruction cache and fetch, the machine's own "
-        "branch predictor and prefetchers (simple ones stand in), other cores (nobody else writes "
-        "these lines here), interrupts, SMT."
-    )
-    return [text.wrap(interval), text.wrap(on_second)]
-
-
-def _reproduce(facts: Facts) -> str:
-    setting = facts.setting
-    seeds = f"{setting.seed}..{setting.seed + setting.replicates - 1}"
-    # a wheel knows its version alone, and has no Makefile
-    known = facts.commit != "unknown"
-    commit = f", commit {facts.commit}" if known else ""
-    report = "make report" if known else "cgsim report"
-    return (
+        " lookup of cgroup private data",
+        "On Tue, 13 Mar 2018, Alexei Starovoitov wrote:\n" + _quoted(),
+        *_opening(facts, answers),
+        "\n".join(["In short:", *short]),
+        _surprise(results.studies),
+        *_users(answers),
+        _contention(results.contention),
+        _updates(results.updates),
+        _elsewhere(answers),
         text.wrap(
-            f"cgsim {facts.version}{commit}; kernel {setting.kernel}; machines "
-            f"{setting.machine}, {facts.second_machine}; seeds {seeds}. This mail again, and all "
-            "figures behind it:"
+            "Not modelled: the instruction cache and fetch, the machine's own branch predictor and "
+            "prefetchers (simple ones stand in), interrupts, SMT."
+        ),
+        _reproduce(facts, answers),
+    ]
+    return text.check_plain("\n\n".join(part for part in parts if part) + "\n")
+
+
+def _quoted() -> str:
+    """What was asked, in their words."""
+    tejun = text.quote("\n".join(thread_lines(*_TEJUN)))
+    return tejun + "\n" + text.quote("\n".join(thread_lines(*_ALEXEI)))
+
+
+def _opening(facts: Facts, answers: Mapping[str, dict[str, Any]]) -> list[str]:
+    """What is simulated, and how far such figures were off."""
+    hook = answers["packet-hook"]["error"]
+    said = (
+        "Asked was [0] how cheap a lookup of per-cgroup private data can be. All figures here are "
+        "simulated, not measured: cgsim plays each design's loads, stores and branches with the "
+        f"struct offsets of Linux {facts.kernel} on a model of {facts.machine_title} (profile "
+        f"{facts.machine}). {advice.error_sentence(hook)} The intervals below hold that error"
+    )
+    if facts.machine != hook["measured_on"]:
+        return [text.wrap(f"{said}; on {facts.machine} nothing was measured.")]
+    return [text.wrap(f"{said}.")]
+
+
+def _surprise(studies: Mapping[str, Study]) -> str:
+    """Where a pointer hash is before what the thread guessed; "" if nowhere."""
+    parts = []
+    for guess, what in (("idr", "an idr per cgroup"), ("table", "an RCU-protected index table")):
+        found = []
+        for user, study in studies.items():
+            if {guess, _HASH} <= study.costs.added.keys():
+                apart = study.costs.compare(_HASH, guess)
+                if apart.verdict == BEFORE and apart.first == _HASH:
+                    found.append(f"{user} ({apart.ns:.1f} +- {apart.error_ns:.1f} ns)")
+        if found:
+            parts.append(f"before {what} for {join_names(found)}")
+    if not parts:
+        return ""
+    return text.wrap(f"Against the guess in the thread, {_HASH} is {', and '.join(parts)}.")
+
+
+def _users(answers: Mapping[str, dict[str, Any]]) -> list[str]:
+    """One table per user, then what stands in them."""
+    shown = {user: _shown(answer) for user, answer in answers.items()}
+    letters = advice.letters_of(list(answers.values()), shown)
+    tables = []
+    for user, answer in answers.items():
+        head = f"{user}: {advice.place(answer)}; {advice.ns(answer['place_ns'])} ns without a "
+        head += f"lookup. {advice.budget(answer)}"
+        table = text.table(
+            advice.rows(answer, shown[user], letters), advice.HEADERS, columns=text.MAIL_COLUMNS
         )
-        + f"\n\n{_shell(facts.command)}\n  $ {report}"
+        tables.append(f"{text.wrap(head)}\n{table}")
+    limits = "; ".join(f"{letter}: {limit}" for limit, letter in letters.items())
+    return [*tables, text.wrap(f"{advice.LEGEND}. Limits: {limits}.")]
+
+
+def _shown(answer: Mapping[str, Any]) -> list[str]:
+    """The designs in a user's table, the cheapest first."""
+    wanted = {*SHOWN[answer["user"]], answer["recommended"]}
+    return [row["design"] for row in advice.usable(answer) if row["design"] in wanted]
+
+
+def _contention(frame: pd.DataFrame) -> str:
+    """Lookups on many CPUs, and who suffers."""
+    costs = contended_ns(frame)
+    cpus = sorted(next(iter(costs.values())))
+    rows = [(name, *(advice.ns(each[n]) for n in cpus)) for name, each in costs.items()]
+    head = "Contention: CPUs look up and read one cgroup's datum back to back, ns:"
+    table = text.table(rows, ("design", *(f"{n} CPU{'s' if n > 1 else ''}" for n in cpus)))
+    grown = [
+        f"{name} {each[cpus[-1]] / each[cpus[0]]:.0f} times"
+        for name, each in costs.items()
+        if each[cpus[-1]] > 2 * each[cpus[0]]
+    ]
+    said = (
+        f"From {cpus[0]} to {cpus[-1]} CPUs a lookup grows with {join_names(grown)}; the others "
+        "stay within twice."
+        if grown
+        else f"From {cpus[0]} to {cpus[-1]} CPUs no design's lookup grows to more than twice."
+    )
+    return f"{head}\n{table}\n{text.wrap(said)}"
+
+
+def contended_ns(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
+    """Design -> CPUs -> mean ns over replicates, of designs with figures."""
+    known = frame[frame["ns"].notna()]
+    means = known.groupby(["design", "cpus"], sort=False)["ns"].mean()
+    return {
+        name: {int(n): float(means[name, n]) for n in sorted(known["cpus"].unique())}
+        for name in dict.fromkeys(known["design"])
+    }
+
+
+def _updates(frame: pd.DataFrame) -> str:
+    """The update side, effects first."""
+    rows = []
+    for name in dict.fromkeys(frame["design"]):
+        own = frame[frame["design"] == name].set_index("operation")
+        install, remove, drop = (own.loc[operation] for operation in OPERATIONS)
+        rows.append(
+            (name, f"{install['locked']:.1f}", f"{install['allocated_bytes']:.0f}",
+             f"{remove['locked']:.1f}", f"{remove['waiting_bytes']:.0f}",
+             f"{drop['locked']:.0f}", f"{install['ns']:.0f}")
+        )  # fmt: skip
+    first = frame.iloc[0]
+    head = text.wrap(
+        f"Updates ({first['n_keys']} keys in each of {first['n_cgroups']} cgroups): an install's "
+        "locked instructions and bytes, a remove's and what it leaves waiting for a grace period, "
+        f"those of dropping a key; last ns of an install ({int(first['operations'])} timed, "
+        "nothing in between):"
+    )
+    headers = ("design", "install", "bytes", "remove", "waiting", "drop key", "ns")
+    return f"{head}\n{text.table(rows, headers)}"
+
+
+def _elsewhere(answers: Mapping[str, dict[str, Any]]) -> str:
+    """Where the answers flip."""
+    lines = []
+    for user, answer in answers.items():
+        found = advice.flips(answer)
+        lines.append(f"- {user}: {'; '.join(found) if found else 'nowhere'}")
+    return "Where another design is before (one number changed at a time):\n" + "\n".join(
+        text.wrap(line, indent="  ") for line in lines
     )
 
 
-def _shell(command: str) -> str:
-    """A command line, continued over several lines where it is long."""
-    lines = text.wrap(command, columns=text.PROSE_COLUMNS - 8).split("\n")
-    return "  $ " + " \\\n      ".join(lines)
+def _reproduce(facts: Facts, answers: Mapping[str, dict[str, Any]]) -> str:
+    seeds = max(answer["seeds"] for answer in answers.values())
+    said = (
+        f"cgsim {facts.version}, commit {facts.commit}; kernel {facts.kernel}; machine "
+        f"{facts.machine}; seeds {facts.seed}..{facts.seed + seeds - 1}. This mail again, one "
+        "user's numbers, all figures:"
+    )
+    command = "  $ " + " \\\n      ".join(
+        text.wrap(facts.command, columns=text.PROSE_COLUMNS - 8).split("\n")
+    )
+    return (
+        f"{text.wrap(said)}\n\n{command}\n  $ cgsim recommend --user packet-hook --machine "
+        f"{facts.machine}\n  $ make report\n\n[0] {ARCHIVE}"
+    )

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import sample_answers
 
 from cgsim import provenance
 from cgsim.errors import UserError
-from cgsim.report import manifest, publish
+from cgsim.report import advice, build, manifest, publish
 from cgsim.report.build import ReportFailure, build_report
 from cgsim.report.html import PAGE_LIMIT_BYTES, Heading, PageJob, check_figures, export, render
 from cgsim.report.index import PageLink, render_index
+from cgsim.report.mail import Reply
 from cgsim.report.notebooks import find_notebooks, is_as_written, read_source, refresh
 from cgsim.report.progress import Bar, Lines, StageClock, progress_for
 
@@ -323,16 +325,28 @@ def test_page_has_a_limit(tmp_path: Path) -> None:
     assert not job.page.exists()
 
 
+def test_the_mail_gets_the_reports_parameters() -> None:
+    """Those it has too; 0 and nothing stand for its own defaults."""
+    given = {"machine": "zen5-vm", "n_cgroups": 40, "n_keys": 0, "keys": [1], "01.seed": 3}
+    assert build._of_mail(given) == {"machine": "zen5-vm", "n_cgroups": 40}
+
+
 def test_front_page_shows_the_mail() -> None:
-    """The mail is quoted, escaped."""
+    """It begins with the mail's verdicts and the headline picture; the mail is quoted, escaped."""
     heading = Heading("", "full", "unknown", "2026-01-01", "0.1.0", "")
-    page = render_index(
-        heading, [PageLink("a.html", "A", "b < c")], "> a <b>\n", [], "cgsim report"
-    )
+    answers = sample_answers.results().answers
+    verdicts = tuple(advice.verdict(answer) for answer in answers.values())
+    reply = Reply("> a <b>\n", verdicts, answers)
+    page = render_index(heading, [PageLink("a.html", "A", "b < c")], reply, [], "cgsim report")
     assert "&gt; a &lt;b&gt;" in page
+    first = page.index("<h2>The answer</h2>")
+    assert first < page.index('src="data:image/svg+xml;base64,') < page.index("<h2>Notebooks</h2>")
+    for verdict in verdicts:
+        assert f"<li>{verdict}</li>" in page
+    assert "What a lookup adds on zen4-genoa, driver: " in page
     assert "b &lt; c" in page
     assert 'href="mail.txt"' in page
-    assert "mail.txt" not in render_index(heading, [], "", [], "cgsim report")
+    assert "mail.txt" not in render_index(heading, [], None, [], "cgsim report")
 
 
 class Terminal(io.StringIO):
