@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cgsim.cli.parsing import add_json, add_verb
+from cgsim.cli.parsing import add_json, add_parameters, add_verb, given_parameters
 from cgsim.cli.printing import print_json
+from cgsim.errors import UserError
 
 if TYPE_CHECKING:
     import argparse
@@ -18,15 +20,36 @@ def add(verbs: Any) -> None:
         "workloads",
         run,
         "list the workloads, or explain one: every value, unit and source or assumption",
-        "examples:\n  cgsim workloads\n  cgsim workloads k8s-node\n  cgsim workloads my-host.yml\n",
+        """\
+examples:
+  cgsim workloads
+  cgsim workloads k8s-node
+  cgsim workloads my-host.yml
+  cgsim workloads network -p cpus=2 --export events.csv --lookups 2000
+
+Exported and recorded events have the columns time_ns, cpu, cgroup, key, event; cgsim simulate
+--workload events.csv plays them. The head of cgsim/workloads/recorded.py says how to record some.
+""",
     )
     verb.add_argument("name", nargs="?", metavar="NAME|FILE", help="the one to explain")
+    verb.add_argument(
+        "--export", type=Path, metavar="FILE", help="write its events: .csv, .parquet"
+    )
+    verb.add_argument("--lookups", type=int, default=10_000, metavar="N", help="to export (10000)")
+    verb.add_argument("--seed", type=int, default=1, metavar="N", help="of what is exported (1)")
+    add_parameters(verb)
     add_json(verb)
 
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim workloads`."""
     from cgsim.workloads import explain, list_workloads, load_workload
+
+    if options.export is not None:
+        _export(options)
+        return
+    if options.parameter and options.name is None:
+        raise UserError("-p goes with a workload's name")
 
     if options.name is None:
         found = [load_workload(name) for name in list_workloads()]
@@ -36,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
         width = max(len(workload.name) for workload in found)
         print("\n".join(f"{workload.name:<{width}}  {workload.title}" for workload in found))
         return
-    workload = load_workload(options.name)
+    workload = load_workload(options.name, **given_parameters(options))
     rows = [row._asdict() for row in explain(workload, options.name)]
     if options.json:
         print_json({"name": workload.name, "title": workload.title, "values": rows})
@@ -46,6 +69,23 @@ def run(options: argparse.Namespace) -> None:
     for row in rows:
         value = f"{_plain(row['value'])} {row['unit']}"
         print(f"{row['field']:<{width}}  {value:<28}  {row['source']}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a workload's events."""
+    from cgsim.files import write_with
+    from cgsim.workloads.export import workload_events
+
+    if options.name is None:
+        raise UserError("--export goes with a workload's name")
+    if options.export.suffix not in (".csv", ".parquet"):
+        raise UserError(f"--export {options.export}: allowed: a name that ends in .csv or .parquet")
+    frame = workload_events(
+        options.name, options.lookups, options.seed, **given_parameters(options)
+    )
+    write = frame.to_csv if options.export.suffix == ".csv" else frame.to_parquet
+    write_with(options.export, lambda aside: write(aside, index=False))
+    print(f"wrote {len(frame)} events to {options.export}")
 
 
 def _plain(value: Any) -> str:

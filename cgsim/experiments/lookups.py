@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cgsim.workloads import GpuWorkload, NetworkWorkload, Stream
+    from cgsim.workloads import AnyWorkload, Stream
 
 MODES = ("throughput", "dependent", "isolated")
 _MODE_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
@@ -181,7 +181,7 @@ def lookup_cost(
 def simulate(
     design: str | Design,
     machine: str | Machine,
-    workload: str | Path | NetworkWorkload | GpuWorkload,
+    workload: str | Path | AnyWorkload,
     *,
     user: str | None = None,
     lookups: int = 4000,
@@ -266,7 +266,7 @@ def simulate(
     return run_replicates(one, replicates, threads)
 
 
-def user_for(scenario: NetworkWorkload | GpuWorkload, user: str | None) -> str:
+def user_for(scenario: AnyWorkload, user: str | None) -> str:
     """The name of the user who makes a workload's lookups; raises UserError if it cannot."""
     if user is None:
         return user_of(scenario.reach).name
@@ -463,7 +463,7 @@ def _isolated(
 def play_workload(
     chosen: Design,
     model: Machine,
-    scenario: NetworkWorkload | GpuWorkload,
+    scenario: AnyWorkload,
     kernel: str,
     facts: dict[str, Any],
     *,
@@ -546,7 +546,7 @@ class EventCosts(NamedTuple):
 def event_costs(
     design: str | Design,
     machine: str | Machine,
-    scenario: NetworkWorkload | GpuWorkload,
+    scenario: AnyWorkload,
     *,
     lookups: int,
     seed: int,
@@ -577,7 +577,7 @@ class Rows(NamedTuple):
     ns: float
 
 
-def rows_of(stream: Stream, workload: NetworkWorkload | GpuWorkload, machine: Machine) -> Rows:
+def rows_of(stream: Stream, workload: AnyWorkload, machine: Machine) -> Rows:
     """A stream on a machine's clock."""
     ns = stream.column("instructions") / workload.instructions_per_ns + stream.column("idle_ns")
     ticks = np.rint(ns * machine.ghz * TICKS).astype(np.int64)

@@ -21,6 +21,7 @@ from cgsim.workloads import catalogue
 from cgsim.workloads.base import Stream, Workload, check_request, units, values
 from cgsim.workloads.gpu import GpuWorkload
 from cgsim.workloads.network import NetworkWorkload
+from cgsim.workloads.recorded import RecordedWorkload, is_recording
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "Field",
     "GpuWorkload",
     "NetworkWorkload",
+    "RecordedWorkload",
     "Stream",
     "explain",
     "list_workloads",
@@ -39,9 +41,12 @@ __all__ = [
     "make_stream",
 ]
 
-_MODELS: dict[str, type[NetworkWorkload] | type[GpuWorkload]] = {
+AnyWorkload = NetworkWorkload | GpuWorkload | RecordedWorkload
+
+_MODELS: dict[str, type[AnyWorkload]] = {
     "network": NetworkWorkload,
     "gpu": GpuWorkload,
+    "recorded": RecordedWorkload,
 }
 
 _GIVEN = "given by the caller"
@@ -61,12 +66,15 @@ def list_workloads() -> tuple[str, ...]:
     return catalogue.names()
 
 
-def load_workload(name: str | Path, /, **overrides: Any) -> NetworkWorkload | GpuWorkload:
+def load_workload(name: str | Path, /, **overrides: Any) -> AnyWorkload:
     """A workload by its name in data/workloads/ or by a file, with some of its values replaced.
 
-    What ends in .yml or .yaml or has a directory part is taken as a file. Raises `UserError` for an
+    What ends in .csv or .parquet is a file of recorded events, what ends in .yml or .yaml or has a
+    directory part a file of values. Raises `UserError` for an
     unknown name or field, and for a value out of its range.
     """
+    if is_recording(name):
+        name, overrides = "recorded", {**overrides, "events_file": str(name)}
     entry = catalogue.entry(name)
     base = _values(entry)
     for field in overrides:
@@ -101,8 +109,9 @@ def explain(workload: Workload, name: str | Path | None = None) -> list[Field]:
 
     name : what it was loaded from, if that is a file.
     """
-    known = _values(catalogue.entry(workload.name if name is None else name))
-    plain = values(load_workload(workload.name if name is None else name))
+    origin = workload.name if name is None or is_recording(name) else name
+    known = _values(catalogue.entry(origin))
+    plain = values(load_workload(origin))
     rows = []
     for field, value in values(workload).items():
         source = known[field].origin if value == plain[field] else _GIVEN
@@ -120,9 +129,7 @@ class Feeds:
     threads : host threads over the CPUs' generators; the rows do not depend on it
     """
 
-    def __init__(
-        self, workload: NetworkWorkload | GpuWorkload, seed: int, *, threads: int = 1
-    ) -> None:
+    def __init__(self, workload: AnyWorkload, seed: int, *, threads: int = 1) -> None:
         self.surrounding = workload.surrounding(seed)
         self._threads = threads
         self._feeds = [workload.feed(cpu, self.surrounding, seed) for cpu in range(workload.cpus)]
@@ -140,7 +147,7 @@ class Feeds:
         return Stream(np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0], starts)
 
 
-def make_stream(workload: NetworkWorkload | GpuWorkload, n_lookups: int, seed: int) -> Stream:
+def make_stream(workload: AnyWorkload, n_lookups: int, seed: int) -> Stream:
     """The first `n_lookups` rows of a workload; raises `UserError` for a bad count or seed."""
     n_lookups, seed = check_request(n_lookups, seed)
     return Feeds(workload, seed).take(n_lookups)
