@@ -21,6 +21,7 @@ PARTS = (
     "bench_reading",
     "bench_timed",
     "bench_population",
+    "bench_workloads",
     "bench_scale",
     "bench_explore",
     "bench_first_calls",

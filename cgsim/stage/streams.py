@@ -276,6 +276,18 @@ def _run_rows(
         else:
             work(own, row[_BEFORE], row[_BEFORE] >> 3)
         begin = now(own)
+        if changes is not None:  # noqa: SIM102, numba drops the branch
+            if row[_ACT] >> OPERATION_SHIFT != LOOKUP:
+                total += _change(own, design, cgroups, keys, row, scene)
+                costs[i] = now(own) - begin
+                mine[_READY] = 0
+                mine[_NEXT] = i + 1
+                if i + 1 == ends[cpu]:
+                    live = leave(order, live)
+                else:
+                    order[0] = now(own) << CPU_BITS | cpu
+                    sift(order, live)
+                continue
         _add_causes(own, causes, -1)
         caller = scene.caller
         if scene.own != 0:
