@@ -68,7 +68,7 @@ from cgsim.stage.population import Population, build_population, design_of
 from cgsim.stage.streams import COLUMNS, Surroundings, run_rows
 from cgsim.stage.surroundings import Stage
 from cgsim.workloads import Feeds, load_workload
-from cgsim.workloads.acts import REACH_MASK, REACHES_AN_EVENT
+from cgsim.workloads.acts import LOOKUP, OPERATION_SHIFT, REACH_MASK, REACHES_AN_EVENT
 from cgsim.workloads.base import LINE_BYTES, Workload
 
 if TYPE_CHECKING:
@@ -230,6 +230,9 @@ def simulate(
     between_bytes                       what other code touches before a packet or ioctl
     event_ns, lookups_per_event         mean time of a packet or ioctl: all its lookups together
     transfers                           lines that came from another core, per lookup
+    changes, change_ns, change_p99_ns   installs, removes, containers that start or stop: how many,
+                                        and their times, which `ns` and the CPI stack leave out
+    waiting_bytes                       of them, that wait for a grace period if none ends
     ==================================  =======================================================
 
     Raises UserError for a bad argument.
@@ -619,18 +622,25 @@ def _play_rows(
         )  # fmt: skip
     if each is not None:
         each.append(costs)
+    acts = parts[-1].rows[:, COLUMNS.index("act")]
     counted = _counted(system) - before
+    changed = costs[acts >> OPERATION_SHIFT != LOOKUP] / TICKS / machine.ghz
+    costs = costs[acts >> OPERATION_SHIFT == LOOKUP]
     counted[0] = costs.sum()
     row = facts | _costs(machine, counted, causes, costs.size)
     for name, quantile in _QUANTILES.items():
         row[name] = float(np.quantile(costs, quantile)) / TICKS / machine.ghz
-    acts = parts[-1].rows[:, COLUMNS.index("act")]
-    events = max(int((acts & REACH_MASK >= REACHES_AN_EVENT).sum()), 1)
+    looked = acts[acts >> OPERATION_SHIFT == LOOKUP]
+    events = max(int((looked & REACH_MASK >= REACHES_AN_EVENT).sum()), 1)
     row |= _memory_columns(population)
     row["rate_per_s"] = 1e9 * costs.size / max(parts[-1].ns, 1e-9)
     row["cpus"] = blocks.size
     row["event_ns"] = row["ns"] * costs.size / events
     row["lookups_per_event"] = costs.size / events
+    row["changes"] = changed.size
+    row["change_ns"] = float(changed.mean()) if changed.size else np.nan
+    row["change_p99_ns"] = float(np.quantile(changed, 0.99)) if changed.size else np.nan
+    row["waiting_bytes"] = population.heap.pending_bytes
     row["transfers"] = (system.system_field(S_TRANSFERS) - transfers) / costs.size
     return row
 

@@ -292,15 +292,8 @@ def _run_rows(
         caller = scene.caller
         if scene.own != 0:
             caller = _caller_on(caller, scene.own, cpu, OWN_STRIDE)
-        if changes is not None:
-            if row[_ACT] >> OPERATION_SHIFT != LOOKUP:
-                total += _change(own, design, cgroups, keys, row, scene)
-            else:
-                number = i - begins[cpu]
-                total += _look_up(own, design, cgroups, keys, row, number, scene, caller, mine)
-        if changes is None:
-            number = i - begins[cpu]
-            total += _look_up(own, design, cgroups, keys, row, number, scene, caller, mine)
+        number = i - begins[cpu]
+        total += _look_up(own, design, cgroups, keys, row, number, scene, caller, mine)
         costs[i] = now(own) - begin
         _add_causes(own, causes, 1)
         mine[_READY] = 0
@@ -323,7 +316,7 @@ def run_rows(
     the CPUs' blocks. order : the heap of their clocks, overwritten. changes : None where all rows
     are lookups, else 1: `cgroups`, int64[n], is overwritten with the addresses of new ones. costs :
     int64[n], overwritten with the ticks of each row, from its first instruction to its last
-    retirement. causes : int64[len(CAUSES)], overwritten with the ticks of all rows by cause.
+    retirement. causes : int64[len(CAUSES)], overwritten with the ticks of all lookups by cause.
     Returns the sum of the data's addresses.
     """
     return compiled_for(_run_rows, type(design))(

@@ -19,6 +19,7 @@ import numpy as np
 from cgsim.errors import UserError, unknown_name
 from cgsim.workloads import catalogue
 from cgsim.workloads.base import Stream, Workload, check_request, units, values
+from cgsim.workloads.churn import ChurnWorkload
 from cgsim.workloads.gpu import GpuWorkload
 from cgsim.workloads.network import NetworkWorkload
 from cgsim.workloads.recorded import RecordedWorkload, is_recording
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from cgsim.workloads.catalogue import Entry, Value
 
 __all__ = [
+    "ChurnWorkload",
     "Feeds",
     "Field",
     "GpuWorkload",
@@ -46,6 +48,7 @@ AnyWorkload = NetworkWorkload | GpuWorkload | RecordedWorkload
 _MODELS: dict[str, type[AnyWorkload]] = {
     "network": NetworkWorkload,
     "gpu": GpuWorkload,
+    "churn": ChurnWorkload,
     "recorded": RecordedWorkload,
 }
 
