@@ -13,6 +13,8 @@ from scipy import stats
 from cgsim.workloads import Feeds, Stream, list_workloads, load_workload, make_stream
 from cgsim.workloads.acts import (
     CHARGE,
+    CREATE,
+    DESTROY,
     FROM_CURRENT,
     FROM_SKB,
     OPERATION_SHIFT,
@@ -515,3 +517,28 @@ def test_gpu_streams_hold_over_the_ranges(values: dict, n: int, seed: int) -> No
     assert stream.rows.min() >= 0
     lines = workload.surrounding(seed).ring_bytes // 64
     assert stream.column("cold_lines").max() <= lines
+
+
+# --- churn ---
+
+
+def test_containers_that_come_and_go_have_no_sockets() -> None:
+    workload = load_workload("churn", starts_per_s=2000)
+    stream = make_stream(workload, 40_000, SEED)
+    operation = stream.column("act") >> OPERATION_SHIFT
+    changed = np.flatnonzero(operation)
+    assert changed.size > 50
+    kinds = operation[changed].reshape(-1, 2)
+    assert (kinds == [DESTROY, CREATE]).all()  # in this order, in one go
+    cgroups = stream.column("cgroup")[changed].reshape(-1, 2)
+    assert (cgroups[:, 0] == cgroups[:, 1]).all()
+    assert not set(cgroups[:, 0].tolist()) & set(workload.surrounding(SEED).actors.tolist())
+
+
+def test_containers_start_as_often_as_stated() -> None:
+    workload = load_workload("churn", starts_per_s=5000)
+    stream = make_stream(workload, 400_000, SEED)
+    events = reach(stream) >= REACHES_AN_EVENT
+    seconds = gaps_ns(workload, stream)[events].sum() / 1e9
+    starts = (stream.column("act") >> OPERATION_SHIFT == CREATE).sum()
+    assert starts / seconds == pytest.approx(5000, rel=4 / np.sqrt(starts))
