@@ -626,6 +626,11 @@ def _play_rows(
     counted = _counted(system) - before
     changed = costs[acts >> OPERATION_SHIFT != LOOKUP] / TICKS / machine.ghz
     costs = costs[acts >> OPERATION_SHIFT == LOOKUP]
+    if costs.size == 0:
+        raise UserError(
+            f"workload {facts['workload']}: lookups = {facts['lookups']} is not allowed; allowed: "
+            "more, these are installs and removes only"
+        )
     counted[0] = costs.sum()
     row = facts | _costs(machine, counted, causes, costs.size)
     for name, quantile in _QUANTILES.items():
