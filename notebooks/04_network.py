@@ -30,6 +30,7 @@ designs: list = ["list", "idr", "table", "storage", "cgroup-storage", "direct"] 
 
 # %%
 from cgsim.experiments.sweeps import design_names
+
 from cgsim.machines import list_machines, load_machine
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, check

@@ -28,6 +28,7 @@ designs: list = ["dmem", "list", "hash-rcu", "idr", "table", "subsys"]  # which 
 
 # %%
 from cgsim.experiments.sweeps import design_names
+
 from cgsim.machines import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, Number, check
