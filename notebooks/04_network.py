@@ -29,11 +29,10 @@ cpus: list = []  # numbers of CPUs to sweep, each with a queue; none: as the pre
 designs: list = ["list", "idr", "table", "storage", "cgroup-storage", "direct"]  # which designs
 
 # %%
-from cgsim.experiments.sweeps import design_names
-
 from cgsim.machines import list_machines, load_machine
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, check
+from cgsim.studies.sweeps import design_names
 from cgsim.workloads import NetworkWorkload, list_workloads, load_workload
 
 networks = [name for name in list_workloads() if isinstance(load_workload(name), NetworkWorkload)]

@@ -27,11 +27,10 @@ unplugs_per_s: float = 20.0  # of a device, in the part on unplugging
 designs: list = ["dmem", "list", "hash-rcu", "idr", "table", "subsys"]  # which designs
 
 # %%
-from cgsim.experiments.sweeps import design_names
-
 from cgsim.machines import list_machines
 from cgsim.report.manifest import usable_cores
 from cgsim.report.parameters import Choice, Integer, ListOf, Number, check
+from cgsim.studies.sweeps import design_names
 from cgsim.workloads import GpuWorkload, list_workloads, load_workload
 
 spec = {
