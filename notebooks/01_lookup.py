@@ -135,9 +135,12 @@ show(
 )
 
 # %%
+from cgsim.report.sentences import pollution_sentence
+
 answer(
     growth_sentence(by_footprint, "footprint_bytes", "KiB"),
     flips(by_footprint, "footprint_bytes", "KiB"),
+    pollution_sentence(),
 )
 
 # %% [markdown]
@@ -261,15 +264,20 @@ answer(
 # ## The answer so far
 
 # %%
-from cgsim.report.sentences import conclusion
+import cgsim
+from cgsim.report import advice
+from cgsim.report.sentences import answer
 
-answer(*conclusion(columns, by_keys, network, n_keys))
+advised = cgsim.recommend(
+    user, machine=machine, kernel=kernel, seed=seed, borders=False, **own_sizes
+)
+
+answer(advice.verdict(advised), advice.budget(advised), advice.error_sentence(advised["error"]))
 
 # %% [markdown]
-# The intervals say how much hangs on the seed (placement, order, popularity), not how well the
-# model fits a real machine; what the model leaves out stands in [the first
-# notebook](00_thread.html). Differences within the intervals, or below 5 % or 0.2 ns, are called
-# level. Updates, teardown, other CPUs and percpu data are not part of this page.
+# The intervals in the figures say how much hangs on the seed (placement, order, popularity); in
+# this answer they hold the model's own error too. What the model leaves out stands in [the first
+# notebook](00_thread.html). `cgsim recommend` gives the answer for your own numbers.
 
 # %% [markdown]
 # ## This run

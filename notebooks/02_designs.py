@@ -82,7 +82,7 @@ if not shown:
 #   (`cgsim.stage.callers`), of lookups that wait for each other (*dependent*), or
 #   overlap (*throughput*) where the address does not come from the cgroup;
 # - what its users pay: *ns* with little in between, *cold* after other code has walked through
-#   1 MiB; locked instructions and whose words they lock; bytes allocated, copied, freed at once,
+#   256 KiB; locked instructions and whose words they lock; bytes allocated, copied, freed at once,
 #   and waiting for a grace period. *create* and *teardown* include struct cgroup itself, *drop key*
 #   is one key removed from all cgroups.
 

@@ -6,18 +6,14 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from cgsim.designs import get_design
-from cgsim.report.compare import SAME_NS, SAME_SHARE, agreement, are_level, beaten_by, standing
+from cgsim.report.compare import SAME_NS, agreement, are_level, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
     from cgsim.experiments.anatomy import Anatomy
-
-MANY_KEYS = 1024
-"""A design that holds so many keys is said to have no small fixed limit."""
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -116,22 +112,20 @@ def _amount(value: float, x: str) -> str:
     return f"{value / 1024:,.0f}" if x.endswith("_bytes") else f"{value:,.0f}"
 
 
-def restrictions(name: str) -> list[str]:
-    """What a design cannot do, from its own description."""
-    design = get_design(name)
-    found = []
-    if design.max_keys < MANY_KEYS:
-        found.append(f"holds at most {design.max_keys} keys")
-    if not design.needs_cgroup:
-        found.append("has the datum's address without the cgroup: only for an attached program")
-    if design.reader_side == "mutex":
-        found.append("its reader takes a mutex, which may sleep: not from softirq or under RCU")
-    return found
+def pollution_sentence() -> str:
+    """How far lookups after other code were predicted from what was measured, by level."""
+    from cgsim.experiments.model_error import model_errors
 
-
-def is_general(name: str) -> bool:
-    """Whether a design starts from any cgroup, may be read in any context, and holds many keys."""
-    return not restrictions(name)
+    errors = model_errors()
+    said = [
+        f"{family.what}, {100 * family.low:+.0f} to {100 * family.high:+.0f} %"
+        for name, family in errors.families.items()
+        if name.startswith("isolated")
+    ]
+    return (
+        f"Known misses on {errors.machine} (nine of ten rows): {'; '.join(said)}. The model's "
+        "caches are true LRU; real ones keep lines used more than once through a sequential read."
+    )
 
 
 def answer(*sentences: str) -> Any:
@@ -256,72 +250,3 @@ def stack_sentence(rows: pd.DataFrame, what: str) -> str:
         cycles = f"{100 * share:.0f} % of its {row['cycles']:.0f} cycles"
         parts.append(f"{row['design']} spends {cycles} on {cause}")
     return f"{what}: {join_names(parts)}."
-
-
-def favourites(network: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The leaders of the network workload: of all designs, and of those without limits."""
-    general = network[network["design"].map(is_general)]
-    overall = standing(network).leaders
-    return overall, () if general.empty else standing(general).leaders
-
-
-def conclusion(
-    columns: Mapping[str, pd.DataFrame],
-    by_keys: pd.DataFrame,
-    network: pd.DataFrame,
-    n_keys: int,
-) -> list[str]:
-    """The answer: who is favoured for the network workload, with what limits, and where it loses.
-
-    columns : name of a column -> summary rows of one point. by_keys : the sweep over keys.
-    """
-    overall, general = favourites(network)
-    limits = [f"{name} {', and '.join(found)}" for name in overall if (found := restrictions(name))]
-    first = f"Cheapest in the network workload: {join_names(overall)}."
-    if limits:
-        first += f" But {'; '.join(limits)}."
-    if not general:
-        return [first]
-    first += f" Among designs without such limits: {join_names(general)}."
-    return [first, _losses(general[0], columns, by_keys, network, n_keys)]
-
-
-def _losses(
-    favourite: str,
-    columns: Mapping[str, pd.DataFrame],
-    by_keys: pd.DataFrame,
-    memory: pd.DataFrame,
-    n_keys: int,
-) -> str:
-    """Where a design is not the best, by time and by memory."""
-    found = []
-    for name, rows in columns.items():
-        found += _loss(name, favourite, rows, beaten_by(rows, favourite))
-    for number, rows in by_keys[by_keys["mode"] == "dependent"].groupby("n_keys"):
-        beaten = [pair for pair in beaten_by(rows, favourite) if is_general(pair[0])]
-        if number == n_keys:
-            continue  # the column of the point itself
-        where = f"dependent with {number:,} key{'' if number == 1 else 's'}"
-        found += _loss(where, favourite, rows, beaten)
-    sizes = per_cgroup_bytes(memory, n_keys)
-    own = sizes[favourite]
-    smaller = min((size, name) for name, size in sizes.items())
-    if smaller[0] < (1 - SAME_SHARE) * own:
-        found.append(
-            f"memory, {own:,.0f} bytes per cgroup against {smaller[0]:,.0f} of {smaller[1]}"
-        )
-    if not found:
-        return f"{favourite} loses nowhere among the points simulated here."
-    return f"Where {favourite} loses: {'; '.join(found)}."
-
-
-def _loss(
-    where: str, design: str, rows: pd.DataFrame, beaten: Sequence[tuple[str, float]]
-) -> list[str]:
-    """One point at which a design is beaten, in words; [] if it is not."""
-    if not beaten:
-        return []
-    own = float(rows[rows["design"] == design]["ns"].iloc[0])
-    general = next((pair for pair in beaten if is_general(pair[0])), beaten[0])
-    named = [f"{ns(cost)} of {other}" for other, cost in dict.fromkeys((beaten[0], general))]
-    return [f"{where}, {ns(own)} against {join_names(named)}"]

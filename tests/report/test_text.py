@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgsim.errors import UserError
+from cgsim.experiments.model_error import model_errors
 from cgsim.report import compare, sentences, tables, text
 from cgsim.report.thread import quote_html, thread_lines
 
@@ -150,22 +151,13 @@ def test_growth_and_flips() -> None:
     )
 
 
-def test_conclusion() -> None:
-    """The answer names limits from the designs' own facts, and where the favourite loses."""
-    network = sample.workloads().query("workload == 'network'")
-    columns = {"network": network, "isolated": sample.at_point()}
-    first, second = sentences.conclusion(columns, sample.over_keys(), network, 8)
-    assert "Cheapest in the network workload: direct-inlined." in first
-    assert "holds at most 64 keys" in first
-    assert first.endswith("without such limits: hash-rcu.")
-    assert second.startswith("Where hash-rcu loses: network, 12.0 ns against less than 0.2 ns of")
-    assert "dependent with 64 keys, 48.0 ns against 7.6 ns of table" in second
-    assert "memory, 512 bytes per cgroup against 128 of subsys" in second
-    alone = network[network["design"] == "hash-rcu"]
-    best = sentences.conclusion(
-        {"network": alone}, sample.over_keys().query("n_keys == 1"), alone, 8
-    )
-    assert best[1] == "hash-rcu loses nowhere among the points simulated here."
+def test_the_known_miss_beyond_a_level_is_stated() -> None:
+    """Each family of isolated lookups with its error, in percent, and the reason."""
+    said = sentences.pollution_sentence()
+    for name, family in model_errors().families.items():
+        if name.startswith("isolated"):
+            assert f"{family.what}, {100 * family.low:+.0f} to {100 * family.high:+.0f} %" in said
+    assert "true LRU" in said
 
 
 def test_fields_that_cost_nothing() -> None:
