@@ -81,8 +81,13 @@ def _load_builtin(name: str) -> Machine:
     return machine
 
 
+def machine_of(document: object, file: str) -> Machine:
+    """The machine of a profile's parsed document; `file` is what errors call it."""
+    return _Reader(file).machine(document)
+
+
 def _read(path: Path) -> Machine:
-    return _Reader(str(path)).machine(read_yaml(path, "the machine profile"))
+    return machine_of(read_yaml(path, "the machine profile"), str(path))
 
 
 class _Reader:
