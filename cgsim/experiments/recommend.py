@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from cgsim.designs.base import get_design
 from cgsim.errors import UserError, out_of_range
+from cgsim.experiments.footprint import ways
 from cgsim.experiments.lookups import simulate, user_for
 from cgsim.experiments.model_error import Family, model_errors, nearest_family
 from cgsim.experiments.paired import (
@@ -23,6 +25,7 @@ from cgsim.experiments.paired import (
 )
 from cgsim.experiments.places_of_use import able, get_user, limits
 from cgsim.experiments.summary import interval_half_width
+from cgsim.experiments.upkeep import upkeep
 from cgsim.limits import check_common
 from cgsim.machines import Machine, load_machine
 from cgsim.stage.surroundings import COPY_BYTES
@@ -39,6 +42,7 @@ LOOKUPS = {"skb": 600, "current": 60}
 """Measured per seed, by how a workload reaches its cgroups: submissions to a GPU are long."""
 FEWEST_SEEDS, MOST_SEEDS = 4, 16
 _CPUS = 16
+_UPDATE_KEYS, _UPDATE_CGROUPS = 8, 200
 _BORDER_SEEDS = 3
 _CONTENDERS = 3
 _KEYS, _CGROUPS = (1, 4, 16, 64, 256), (10, 100, 1000, 10_000)
@@ -129,7 +133,9 @@ def recommend(
     model's error), `seeds_ns` (half-width over seeds), `share`, `share_low`, `share_high` (of a
     CPU's time), `bytes` (of one cgroup), `measured`; and `borders`, each with `what`, `at`,
     `recommended`, `why`, `by_ns`, `error_ns`; and `machines`, each with `machine`, `pairs` (with a
-    claimed order there and here) and `turned` (those in another order there).
+    claimed order there and here) and `turned` (those in another order there); `updates` of the
+    first two: `design`, `n_cgroups`, `n_keys` and `operations`, each with locked instructions,
+    bytes allocated and waiting for a grace period, ns and how many were timed.
 
     Raises UserError for a bad argument.
     """
@@ -137,7 +143,26 @@ def recommend(
         user, n_keys=n_keys, n_cgroups=n_cgroups, cpus=cpus, machine=machine, workload=workload,
         kernel=kernel, seed=seed, replicates=replicates, lookups=lookups, designs=designs,
     )  # fmt: skip
-    return answer_of(study, elsewhere(study, machines) if borders else None)
+    answer = answer_of(study, elsewhere(study, machines) if borders else None)
+    named = [answer["recommended"], answer["runner_up"]]
+    return answer | {"updates": [_update_facts(study, name) for name in named if name]}
+
+
+def _update_facts(study: Study, design: str) -> dict[str, Any]:
+    """What the update side of a design does: locked instructions, bytes, waiting, ns; by operation.
+
+    Of `cgsim.upkeep` with few cgroups, which decide nothing here but the walk of a key that goes.
+    """
+    point = study.costs.point
+    keys = min(point.n_keys, _UPDATE_KEYS)
+    data = "percpu" if point.user == "counter" else ways(get_design(design))[0]
+    frame = upkeep(
+        design, point.machine, n_cgroups=_UPDATE_CGROUPS, n_keys=keys, data=data, samples=8,
+        replicates=1, seed=point.seed, kernel=point.kernel,
+    )  # fmt: skip
+    columns = ["operation", "locked", "allocated_bytes", "waiting_bytes", "ns", "operations"]
+    rows = frame[columns].to_dict("records")
+    return {"design": design, "n_cgroups": _UPDATE_CGROUPS, "n_keys": keys, "operations": rows}
 
 
 def study_user(

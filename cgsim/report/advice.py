@@ -211,7 +211,7 @@ def printed(answer: Mapping[str, Any]) -> str:
         _listed("cannot be used there", cannot(answer)),
         _listed("elsewhere", flips(answer) or ["no other answer at the points tried"]),
         text.wrap(machines(answer)),
-        _listed("updates", answer.get("updates", [])),
+        _listed("updates", [line for each in answer.get("updates", []) for line in _update(each)]),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -221,3 +221,13 @@ def _listed(head: str, lines: Sequence[str]) -> str:
     if not lines:
         return ""
     return "\n".join([f"{head}:", *(text.wrap(f"  {line}", indent="    ") for line in lines)])
+
+
+def _update(facts: Mapping[str, Any]) -> list[str]:
+    """The update side of one design, an operation a line."""
+    return [
+        f"{facts['design']}, {each['operation']}: {each['locked']:.0f} locked instructions, "
+        f"{each['allocated_bytes']:.0f} bytes allocated, {each['waiting_bytes']:.0f} waiting, "
+        f"{each['ns']:.0f} ns ({each['operations']} timed)"
+        for each in facts["operations"]
+    ]

@@ -33,6 +33,13 @@ def test_an_answer_names_what_can_be_used_and_why_not_the_rest() -> None:
     assert costs == sorted(costs)
     assert rows[answer["recommended"]]["usable"]
     json.dumps(answer, allow_nan=False)
+    assert [each["design"] for each in answer["updates"]] == [
+        answer["recommended"],
+        answer["runner_up"],
+    ]
+    assert {"install", "remove", "teardown"} <= {
+        each["operation"] for each in answer["updates"][0]["operations"]
+    }
     assert answer == cgsim.recommend("packet-hook", n_keys=4, borders=False, **SMALL)
 
 
