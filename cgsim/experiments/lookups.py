@@ -184,6 +184,7 @@ def simulate(
     workload: str | Path | AnyWorkload,
     *,
     user: str | None = None,
+    footprint_bytes: int = 0,
     lookups: int = 4000,
     replicates: int = 3,
     seed: int = 1,
@@ -244,7 +245,10 @@ def simulate(
     else:
         scenario = load_workload(workload, **parameters)
     chosen, model = resolve(design, machine)
-    check_common("simulate", lookups=lookups, replicates=replicates, seed=seed, threads=threads)
+    check_common(
+        "simulate", footprint_bytes=footprint_bytes, lookups=lookups, replicates=replicates,
+        seed=seed, threads=threads,
+    )  # fmt: skip
     check_switches(
         "simulate", aged=aged, prefetch_next_line=prefetch_next_line, without_lookup=without_lookup
     )
@@ -259,7 +263,12 @@ def simulate(
         facts = facts_of(
             chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, replicate, own_seed, lookups
         )
-        facts |= {"workload": scenario.name, "mode": "workload", "user": who}
+        facts |= {
+            "workload": scenario.name,
+            "mode": "workload",
+            "user": who,
+            "footprint_bytes": footprint_bytes,
+        }
         row, _, _ = play_workload(
             chosen, model, scenario, kernel, facts,
             aged=aged, prefetch=prefetch_next_line, without_lookup=without_lookup,
@@ -486,7 +495,9 @@ def play_workload(
     chosen, use = for_user(chosen, facts["user"])
     feeds = Feeds(scenario, facts["seed"])
     around = feeds.surrounding
-    hot, ring = (-(-max(size, 64) // 64) * 64 for size in (around.hot_bytes, around.ring_bytes))
+    footprint = facts["footprint_bytes"]
+    sizes = around.hot_bytes, max(around.ring_bytes, footprint)
+    hot, ring = (-(-max(size, 64) // 64) * 64 for size in sizes)
     stage = Stage(
         _kernel(kernel), BEHIND_DISPATCH if scenario.reach == "skb" else OF_TASK, use,
         calls(chosen), hot * cpus, ring * cpus, own_programs=own_programs(chosen), cpus=cpus,
@@ -494,7 +505,7 @@ def play_workload(
     population = _populate(
         chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, facts["seed"], aged, stage
     )
-    parts = tuple(rows_of(feeds.take(warm), scenario, model) for _ in range(2))
+    parts = tuple(rows_of(feeds.take(warm), scenario, model, footprint) for _ in range(2))
     actors = stage.furnish(population, around.actors, facts["seed"])
     scene = stage.surroundings(
         population, actors, around.parents, (hot, ring), rcu_held=scenario.rcu_held,
@@ -580,14 +591,20 @@ class Rows(NamedTuple):
     ns: float
 
 
-def rows_of(stream: Stream, workload: AnyWorkload, machine: Machine) -> Rows:
-    """A stream on a machine's clock."""
+def rows_of(
+    stream: Stream,
+    workload: AnyWorkload,
+    machine: Machine,
+    footprint_bytes: int = 0,
+) -> Rows:
+    """A stream on a machine's clock; before each event a footprint more is walked through."""
     ns = stream.column("instructions") / workload.instructions_per_ns + stream.column("idle_ns")
     ticks = np.rint(ns * machine.ghz * TICKS).astype(np.int64)
     begins = stream.column("act") & REACH_MASK >= REACHES_AN_EVENT
     rows = np.empty((len(stream), len(COLUMNS)), dtype=np.int64)
     for number, name in enumerate(COLUMNS[:-1]):
         rows[:, number] = stream.column(name)
+    rows[begins, COLUMNS.index("cold_lines")] += footprint_bytes // 64
     rows[:, -1] = np.where(begins, ticks, stream.column("instructions"))
     return Rows(rows, stream.starts[:-1], stream.starts[1:], float(ns.sum()) / stream.cpus)
 

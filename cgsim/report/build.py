@@ -18,7 +18,7 @@ from cgsim.report.index import PageLink, render_index
 from cgsim.report.parameters import check_declared
 from cgsim.report.progress import StageClock, progress_for
 from cgsim.resources import checkout_directory, notebooks_directory
-from cgsim.studies import kept
+from cgsim.studies import places, tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ def build_report(
     # the mail is simulated beside the notebooks, in a process of its own
     with (
         publish.unfinished(target) as aside,
-        environment({**_jupyter_folders(aside), kept.TALLY: os.fspath(aside / _TALLY)}),
+        environment({**_jupyter_folders(aside), tally.TALLY: os.fspath(aside / _TALLY)}),
         worker_pool(1) as mailer,
     ):
         options = _of_mail(dict(parameters or {}))
@@ -135,8 +135,8 @@ def build_report(
         if written is not None:
             with clock.stage("mail"):
                 answer = written.result()
-        content["points"] = kept.read_tally(aside / _TALLY)
-        kept.tidy_store()
+        content["points"] = tally.read_tally(aside / _TALLY)
+        places.tidy_store()
         content["seconds"] = {**clock.seconds, "total": clock.total()}
         _write_index(aside, heading, found, answer, content)
         try:

@@ -24,7 +24,7 @@ DIRECTORY, OWNER = "CGSIM_LEAVE", "CGSIM_LEAVE_AS"
 """Environment variables: where to, and the name of the notebook."""
 
 
-def leave(frame: pd.DataFrame, name: str, **parameters: Any) -> pd.DataFrame:
+def leave(frame: pd.DataFrame, name: str, /, **parameters: Any) -> pd.DataFrame:
     """Give a frame its `attrs`, and leave it as `NOTEBOOK.name.parquet`; returns the frame.
 
     `attrs` are the version and commit that computed it, and `parameters`.

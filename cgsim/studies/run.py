@@ -17,11 +17,13 @@ from cgsim.provenance import git_state, usable_cores, version
 from cgsim.studies.frames import assemble, read_frame, to_pandas, write_frame
 from cgsim.studies.identity import key_of
 from cgsim.studies.manifest import write_run
+from cgsim.studies.places import user_store
 from cgsim.studies.plan import Case, LeftOut, Plan, plan_study
 from cgsim.studies.progress import Progress
 from cgsim.studies.scheduler import Played, Where, here, on_dask, on_pool, run_tasks
 from cgsim.studies.spec import Study, read_study
 from cgsim.studies.store import KEY, Result, Store
+from cgsim.studies.tally import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,6 +109,7 @@ def run_study(
     rounds = _Rounds(plan, kept, where, progress or Progress(silent=True))
     rounds.run()
     kept.compact()
+    count(rounds.computed, rounds.found)
     table = rounds.table()
     state = git_state()
     attrs = {
@@ -139,9 +142,7 @@ def _open(target: Path | None, store: str | os.PathLike[str] | None) -> Store:
         return Store(store)
     if target is not None:
         return Store(target / STORE)
-    from cgsim.studies.places import default_store
-
-    return Store(default_store())
+    return user_store()
 
 
 def _check_target(target: Path) -> None:
