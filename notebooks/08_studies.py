@@ -90,7 +90,11 @@ show(
 # With several CPUs that receive packets at once, of the same cgroups:
 
 # %%
-crowd = {"n_keys": [1, 8, 64], "cpus": [1, 4, 16] if full else [1, 4]}
+from cgsim.machines import load_machine
+
+several = [1, 4, 16] if full else [1, 4]
+cpus = sorted({min(number, load_machine(machine).n_cpus) for number in several})
+crowd = {"n_keys": [1, 8, 64], "cpus": cpus}
 crowded = cgsim.sweep(
     {**common, "name": "CPUs", "factors": crowd, "n_cgroups": 1000, "footprint_bytes": 0},
     **options,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cgsim.errors import UserError, unknown_name
-from cgsim.limits import COMMON, check_switches
+from cgsim.limits import COMMON, Range, check_switches
 from cgsim.studies.points import (
     MACHINE_CPUS,
     MACHINE_PREFIX,
@@ -166,6 +166,9 @@ def _check(experiment: str, arguments: dict[str, Any]) -> None:
         arguments["machine"],
         tuple((n, v) for n, v in arguments.items() if n.startswith(MACHINE_PREFIX)),
     )
+    if "cpus" in arguments:
+        machine = machine_of(arguments)
+        Range(1, machine.n_cpus).check(f"machine {machine.name}", "cpus", arguments["cpus"])
     for name, value in arguments.items():
         if name in COMMON:
             COMMON[name].check(experiment, name, value)
