@@ -29,6 +29,8 @@ KEY_SCHEMA = 1
 _PACKAGE = Path(__file__).resolve().parent.parent
 _REGISTRIES = ("cgsim.designs", "cgsim.percpu")
 _DATA = ("kernel", "workloads*")
+_FILES = (".yml", ".yaml", ".csv", ".parquet")
+"""What a workload's file, or one of recorded events, ends in: its content counts, not its name."""
 _VERSIONS = ("numba", "llvmlite", "numpy")
 
 
@@ -36,6 +38,9 @@ def key_of(point: Point) -> str:
     """The key of a point's result: 32 hexadecimal digits."""
     values = point.values
     subject = values.get(EXPERIMENTS[point.experiment].subject, "")
+    for name, value in values.items():
+        if name != "machine" and isinstance(value, str) and Path(value).suffix in _FILES:
+            values[name] = _hash_of_now(Path(value))
     values["machine"] = _machine_hash(str(values["machine"]))
     others = (values.get("design"), values.get("layout"))
     content = [KEY_SCHEMA, point.experiment, values, subject, engine_hash(point.experiment, others)]
@@ -88,7 +93,18 @@ def _machine_hash(name_or_path: str) -> str:
     """A hash of a machine's file; of what is no such name or path, the name."""
     own = Path(name_or_path)
     path = own if own.suffix in (".yml", ".yaml") else data_path("machines", f"{name_or_path}.yml")
-    return _hash_of(path.resolve()).hex()
+    return _hash_of_now(path)
+
+
+def _hash_of_now(path: Path) -> str:
+    """A hash of a file that may change while this process runs, as a user's own."""
+    found = path.resolve().stat()
+    return _hash_at(path.resolve(), found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _hash_at(path: Path, changed_ns: int, size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _own_sources(module: str) -> set[Path]:
