@@ -1,0 +1,25 @@
+"""What the notebooks import from the package is there: a move is noticed before a report is made."""
+
+from __future__ import annotations
+
+import ast
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = sorted(Path(__file__).parents[2].joinpath("notebooks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_imports_resolve(path: Path) -> None:
+    """Each module, and each name in it."""
+    missing = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cgsim"):
+            module = str(node.module)
+            for name in (alias.name for alias in node.names):
+                if find_spec(module) is None or not hasattr(import_module(module), name):
+                    missing.append(f"{module}.{name}")
+    assert not missing
