@@ -108,8 +108,8 @@ show(
 # %% [markdown]
 # ## Where it flips
 #
-# Between keys with different winners the next point is asked for in the middle, until the border is
-# known to 10 %.
+# A border is where no design that was cheapest (or tied with it) so far still is. The next point is
+# asked for in its middle, until it is known to 10 %.
 
 # %%
 from cgsim.report.plot_studies import border_lines
@@ -144,7 +144,7 @@ ranges = {
     "machine.window.mispredict_cycles": {"low": 10.0, "high": 25.0},
 }
 asked = {**common, "name": "sensitivity", "factors": ranges, "replicates": 1}
-indices = sensitivity(asked, pair, samples=64 if full else 8, seed=seed, **options)
+indices = sensitivity(asked, pair, samples=256 if full else 32, seed=seed, **options)
 leave(indices, "sobol indices", **common)
 title = f"How many times {pair[1]} costs {pair[0]}"
 show(index_bars(indices, title), index_alt(indices, title))

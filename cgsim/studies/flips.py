@@ -1,8 +1,10 @@
 """Where the answer flips: borders along one factor, found by looking closer where it changes.
 
-Each line (a set of values of the other factors) begins with a few points. Between neighbours with
-different winners a point is added in the middle, round by round, until they are next to each other
-or as close as asked for. All lines go on together, so that each round is one study for all workers.
+Along a line (a set of values of the other factors) a design is the answer for as long as it is the
+cheapest or tied with it; a border is where no design that was the answer so far still is one. Each
+line begins with a few points; in the middle of each border a point is added, round by round, until
+its ends are next to each other or as close as asked for. All lines go on together, so that each
+round is one study for all workers.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -52,7 +54,8 @@ def find_flips(
     Returns
     -------
     DataFrame, one row per border: the line's factors, `below` and `above` (the last value before
-    and the first after), `winner_below`, `winner_above`: names joined by ", " where they are tied.
+    and the first after), `winner_below`, `winner_above`: who is cheapest or tied with the cheapest
+    all along that side up to the next border, names joined by ", ".
     No row for a line without a border. `attrs["points"]`: the winners of all points computed.
 
     Raises UserError as `cgsim.sweep` does.
@@ -67,7 +70,7 @@ def find_flips(
     names = list(lines)
     grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*lines.values())]
     values = {number: _spread(low, high, start) for number in range(len(grid))}
-    known: dict[tuple[int, int], str] = {}
+    known: dict[tuple[int, int], frozenset[str]] = {}
     points = pd.DataFrame()
     for _ in range(rounds + 1):
         new = [
@@ -82,33 +85,56 @@ def find_flips(
         frame = sweep({**fields, "points": asked}, **options)
         found = winners(frame, ["point"], level=level)
         # a point that no design can be at has no winner
-        known |= {at: "" for at in new}
-        known |= {new[n]: tied for n, tied in zip(found["point"], found["tied"], strict=True)}
+        known |= dict.fromkeys(new, frozenset[str]())
+        for at, tied in zip(found["point"], found["tied"], strict=True):
+            known[new[at]] = frozenset(tied.split(", "))
         labelled = pd.DataFrame(asked).merge(found, left_index=True, right_on="point")
         points = pd.concat([points, labelled], ignore_index=True)
         for number, row in values.items():
+            stretches = _stretches(row, [known[number, value] for value in row])
             middles = [
-                _middle(a, b)
-                for a, b in itertools.pairwise(row)
-                if known[number, a] != known[number, b] and not _is_close(a, b, closeness)
+                _middle(one.last, other.first)
+                for one, other in itertools.pairwise(stretches)
+                if not _is_close(one.last, other.first, closeness)
             ]
             values[number] = sorted({*row, *middles})
-    rows = [
-        grid[number]
-        | {
-            "below": a,
-            "above": b,
-            "winner_below": known[number, a],
-            "winner_above": known[number, b],
-        }
-        for number, row in values.items()
-        for a, b in itertools.pairwise(v for v in row if (number, v) in known)
-        if known[number, a] != known[number, b]
-    ]
+    rows = []
+    for number, row in values.items():
+        done = [value for value in row if (number, value) in known]
+        stretches = _stretches(done, [known[number, value] for value in done])
+        rows += [
+            grid[number]
+            | {
+                "below": one.last,
+                "above": other.first,
+                "winner_below": ", ".join(sorted(one.winners)),
+                "winner_above": ", ".join(sorted(other.winners)),
+            }
+            for one, other in itertools.pairwise(stretches)
+        ]
     columns = [*names, "below", "above", "winner_below", "winner_above"]
     table = pd.DataFrame(rows, columns=columns)
     table.attrs["points"] = points.to_dict("records")
     return table
+
+
+class _Stretch(NamedTuple):
+    """Points in a row at all of which the same designs are cheapest or tied with the cheapest."""
+
+    first: int
+    last: int
+    winners: frozenset[str]
+
+
+def _stretches(values: Sequence[int], tied: Sequence[frozenset[str]]) -> list[_Stretch]:
+    """As few stretches as cover all points, each as long as can be, from the first on."""
+    found: list[_Stretch] = []
+    for value, names in zip(values, tied, strict=True):
+        if found and (found[-1].winners & names or found[-1].winners == names):
+            found[-1] = _Stretch(found[-1].first, value, found[-1].winners & names)
+        else:
+            found.append(_Stretch(value, value, names))
+    return found
 
 
 def _mapping(study: Study | None) -> dict[str, Any]:

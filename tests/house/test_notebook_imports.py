@@ -1,4 +1,4 @@
-"""What the notebooks import from the package is there: a move is noticed before a report is made."""
+"""What the notebooks import from the package is there: a move is noticed before a report."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ NOTEBOOKS = sorted(Path(__file__).parents[2].joinpath("notebooks").glob("*.py"))
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_imports_resolve(path: Path) -> None:
     """Each module, and each name in it."""
-    missing = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cgsim"):
-            module = str(node.module)
-            for name in (alias.name for alias in node.names):
-                if find_spec(module) is None or not hasattr(import_module(module), name):
-                    missing.append(f"{module}.{name}")
-    assert not missing
+    wanted = [
+        (str(node.module), alias.name)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cgsim")
+        for alias in node.names
+    ]
+    assert [
+        f"{module}.{name}"
+        for module, name in wanted
+        if find_spec(module) is None or not hasattr(import_module(module), name)
+    ] == []
