@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from cgsim.studies.compare import compare
     from cgsim.studies.run import sweep
     from cgsim.trace_replay.replay import replay, replay_file
+    from cgsim.validation.host.calibrate import calibrate
     from cgsim.workloads import list_workloads, load_workload
 
 _HOMES = {
     "attribute": "cgsim.experiments.attribution",
     "build_report": "cgsim.report.build",
+    "calibrate": "cgsim.validation.host.calibrate",
     "contention": "cgsim.experiments.contention",
     "compare": "cgsim.studies.compare",
     "counters": "cgsim.experiments.counters",
@@ -65,6 +67,7 @@ __all__ = [
     "__version__",
     "attribute",
     "build_report",
+    "calibrate",
     "compare",
     "contention",
     "counters",

@@ -60,6 +60,7 @@ VERBS = (
     "workloads",
     "trace",
     "replay",
+    "calibrate",
     "validate",
 )
 """In the order of the help; each is a module here with `add(verbs)` and `run(options)`."""

@@ -20,6 +20,7 @@ TESTED_ELSEWHERE = {
     "sweep": "tests/studies",
     "compare": "tests/studies",
     "warm": "tests/report/test_warm.py",
+    "calibrate": "tests/validation/test_host.py",
 }
 QUICK = ("designs", "machines", "trace --list", "notebooks")
 

@@ -1,0 +1,1 @@
+"""This host: measured with small kernels, described as a profile, predicted, compared."""

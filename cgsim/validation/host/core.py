@@ -1,0 +1,112 @@
+"""The core of this host: latencies, width, window, branches, atomics."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cgsim.validation.host import kernels
+from cgsim.validation.host.instructions import WINDOWS
+from cgsim.validation.host.memory import LINE_BYTES, Region
+from cgsim.validation.host.timing import Figure, cycle_ns, figure, in_cycles, times
+
+_BRANCHES = 1 << 20
+_RUN = 20_000
+_LOADS = 4000
+
+
+def measure_core(region: Region, repeats: int) -> dict[str, Figure]:
+    """Figures of what happens in the core and its L1, by name.
+
+    region : at least 2 MiB, overwritten.
+    """
+    base = region.address
+    found = {
+        "multiply": in_cycles(lambda: kernels.multiplications(_RUN, 3), _RUN, repeats),
+        "load": in_cycles(lambda: kernels.loads(_LOADS, base), 8 * _LOADS, repeats),
+        "locked": in_cycles(lambda: kernels.locked_additions(_RUN, base), _RUN, repeats),
+        "forward": _less(
+            in_cycles(lambda: kernels.forwarded(_RUN, base), _RUN, repeats), 1
+        ),  # the addition
+    }
+    slot = in_cycles(lambda: kernels.empty_slots(500), 500 * WINDOWS[-1], repeats)
+    found["width"] = Figure(1 / slot.value, "ops/cycle", slot.spread, slot.n)
+    lines = np.arange(0, 16 << 10, LINE_BYTES, dtype=np.int64)
+    start = region.chain(lines, relative=True)
+    found["indexed"] = in_cycles(lambda: kernels.chase_indexed(_RUN, base, start), _RUN, repeats)
+    found["mispredict"] = _mispredict(region, repeats)
+    return found
+
+
+def _less(given: Figure, cycles: float) -> Figure:
+    return given._replace(value=max(given.value - cycles, 0.0))
+
+
+def _mispredict(region: Region, repeats: int) -> Figure:
+    """Random against steady branches; half of the random ones are mispredicted."""
+    table = region.words.view(np.uint8)[:_BRANCHES]
+    costs = []
+    for high in (2, 1):
+        table[:] = np.random.default_rng(1).integers(0, high, _BRANCHES)
+        first = 0
+
+        def run() -> None:
+            nonlocal first
+            kernels.branches(_LOADS, region.address, _BRANCHES - 1, first)
+            first += _LOADS
+
+        costs.append(in_cycles(run, _LOADS, repeats))
+    table[:] = 0
+    random, steady = costs
+    return random._replace(value=max(2 * (random.value - steady.value), 0.0))
+
+
+def measure_window(region: Region, repeats: int) -> tuple[Figure | None, list[tuple[int, float]]]:
+    """(entries of the window, None if no step was seen; cycles of two loads by what lies between).
+
+    Two loads from memory overlap while the window holds both and what lies between them. region :
+    beyond the caches, overwritten.
+    """
+    half = region.words.size // 2 * 8
+    region.chain(np.arange(0, half, LINE_BYTES, dtype=np.int64))
+    region.chain(np.arange(half, 2 * half, LINE_BYTES, dtype=np.int64))
+    random = np.random.default_rng(2)
+    curve, spreads = [], []
+    for which, length in enumerate(WINDOWS):
+
+        def run(which: int = which) -> None:
+            line = LINE_BYTES * int(random.integers(half // LINE_BYTES))
+            other = half + LINE_BYTES * int(random.integers(half // LINE_BYTES))
+            kernels.overlap(500, region.address + line, region.address + other, which)
+
+        given = in_cycles(run, 500, repeats)
+        curve.append((length, given.value - 2 * length / WINDOWS[-1]))
+        spreads.append(given.spread)
+    low, high = curve[0][1], float(np.median([value for _, value in curve[-3:]]))
+    if high < 1.5 * low:
+        return None, curve
+    middle = (low + high) / 2
+    number = next(i for i, (_, value) in enumerate(curve) if value > middle)
+    if number == 0:
+        return None, curve
+    entries = round((curve[number - 1][0] + curve[number][0]) / 2)
+    return Figure(entries, "count", max(spreads), repeats), curve
+
+
+def measure_parallelism(region: Region, bytes_used: int, repeats: int) -> Figure:
+    """ns for a line, where loads all over so many bytes (a power of two) wait for nothing."""
+    first = 0
+
+    def run() -> None:
+        nonlocal first
+        kernels.scattered(_LOADS, region.address, bytes_used // LINE_BYTES - 1, first)
+        first += _LOADS
+
+    for _ in range(min(bytes_used // LINE_BYTES // _LOADS, 40)):
+        run()
+    return figure(times(run, _LOADS, repeats), "ns")
+
+
+def measure_clock(repeats: int) -> Figure:
+    """GHz of a chain of additions, one a cycle."""
+    given = figure(np.array([cycle_ns(3) for _ in range(repeats)]), "ns")
+    return Figure(1 / given.value, "GHz", given.spread, repeats)

@@ -1,0 +1,72 @@
+"""Instructions that measurements need and numba has no word for: atomics, and fillers.
+
+They run compiled only; measurements of interpreted code would say nothing of the machine.
+"""
+
+import platform
+
+import llvmlite.binding
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+llvmlite.binding.initialize_native_asmparser()  # numba's own code needs none
+
+X86 = platform.machine() in ("x86_64", "AMD64")
+_FLAGS = ["~{flags}", "~{dirflag}", "~{fpsr}"] if X86 else ["~{cc}"]
+WINDOWS = (96, 128, 160, 192, 224, 256, 320, 384, 416, 448, 512, 640, 768)
+"""Lengths of the runs of no-operations: each takes a place in the window and nothing else."""
+
+
+@intrinsic
+def locked_add(typingctx, address, amount):
+    """A locked add of 8 bytes; returns the old value."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def locked_exchange(typingctx, address, expected, desired):
+    """A locked compare and exchange of 8 bytes; returns the old value."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        pair = builder.cmpxchg(pointer, arguments[1], arguments[2], "seq_cst", "seq_cst")
+        return builder.extract_value(pair, 0)
+
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
+def _no_operations(count):
+    @intrinsic
+    def run(typingctx):
+        def codegen(context, builder, signature, arguments):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            text = f".rept {count}\nnop\n.endr"
+            builder.asm(kind, text, ",".join(_FLAGS), [], True)
+            return context.get_dummy_value()
+
+        return types.void(), codegen
+
+    return run
+
+
+(
+    nops_0,
+    nops_1,
+    nops_2,
+    nops_3,
+    nops_4,
+    nops_5,
+    nops_6,
+    nops_7,
+    nops_8,
+    nops_9,
+    nops_10,
+    nops_11,
+    nops_12,
+) = (_no_operations(count) for count in WINDOWS)
