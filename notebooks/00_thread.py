@@ -153,4 +153,5 @@ answer(profile_sentence(machine))
 from cgsim.report.tables import manifest_table, run_facts
 
 names = ("preset", "machine", "kernel", "seed", "n_keys", "designs")
-manifest_table(run_facts({name: globals()[name] for name in names}, replicates=1, seed=seed))
+parameters = {name: globals()[name] for name in names}
+manifest_table(run_facts(parameters, replicates=1, seed=seed, designs=chosen))

@@ -277,7 +277,7 @@ answer(advice.verdict(advised), advice.budget(advised), advice.error_sentence(ad
 # %% [markdown]
 # The intervals in the figures say how much hangs on the seed (placement, order, popularity); in
 # this answer they hold the model's own error too. What the model leaves out stands in [the first
-# notebook](00_thread.html). `cgsim recommend` gives the answer for your own numbers.
+# notebook](00_thread.ipynb). `cgsim recommend` gives the answer for your own numbers.
 
 # %% [markdown]
 # ## This run
@@ -285,6 +285,14 @@ answer(advice.verdict(advised), advice.budget(advised), advice.error_sentence(ad
 # %%
 from cgsim.report.tables import manifest_table, run_facts
 
-manifest_table(
-    run_facts({name: globals()[name] for name in spec}, replicates=setting.replicates, seed=seed)
-)
+ran = {name: getattr(setting, name) for name in ("replicates", "lookups", "designs")}
+ran |= {
+    name: [f"{value:g}" for value in sorted(frame[column].unique())]
+    for name, frame, column in (
+        ("keys", by_keys, "n_keys"),
+        ("cgroups", by_cgroups, "n_cgroups"),
+        ("footprints_kib", by_footprint.assign(kib=by_footprint["footprint_bytes"] / 1024), "kib"),
+    )
+}
+parameters = {name: globals()[name] for name in spec}
+manifest_table(run_facts(parameters, seed=seed, **ran))

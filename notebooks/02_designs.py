@@ -180,6 +180,5 @@ misuse_table(misuse(["hash-as-posted", *shown]))
 # %%
 from cgsim.report.tables import manifest_table, run_facts
 
-manifest_table(
-    run_facts({name: globals()[name] for name in spec}, replicates=setting.replicates, seed=seed)
-)
+parameters = {name: globals()[name] for name in spec}
+manifest_table(run_facts(parameters, replicates=setting.replicates, seed=seed, designs=shown))

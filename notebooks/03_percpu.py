@@ -268,6 +268,5 @@ answer(
 # %%
 from cgsim.report.tables import manifest_table, run_facts
 
-manifest_table(
-    run_facts({name: globals()[name] for name in spec}, replicates=options["replicates"], seed=seed)
-)
+parameters = {name: globals()[name] for name in spec}
+manifest_table(run_facts(parameters, replicates=options["replicates"], seed=seed, cpus=counts))

@@ -106,10 +106,13 @@ def recording_sentence(found: Recording) -> str:
     """What was compared, and what differs."""
     ours, recorded = found.ours, found.recorded
     different = compare(recorded, ours)
+    branches = ours["cond_branches"]
     text = (
-        f"{found.scenario} beside {recorded['function']} of Linux {recorded['kernel_version']}: "
-        f"{len(ours['accesses'])} accesses, {ours['instructions']} instructions, "
-        f"{ours['cond_branches']} conditional branches; "
+        f"The table is {recorded['function']} alone ({found.scenario}), ours beside that of Linux "
+        f"{recorded['kernel_version']}; the drawing is a whole lookup among other keys, to the "
+        f"datum, so that its accesses are not the same ones. {len(ours['accesses'])} accesses, "
+        f"{ours['instructions']} instructions, {branches} conditional "
+        f"branch{'' if branches == 1 else 'es'}; "
     )
     return text + (f"different: {'; '.join(different)}." if different else "nothing differs.")
 

@@ -101,7 +101,8 @@ def show_design(study: Study, name: str) -> None:
     design = get_design(name)
     setting = study.setting
     drawn = anatomy(design, n_keys=study.n_keys, kernel=setting.kernel, seed=setting.seed)
-    display(heading(f"{name}: {design.title}", f"Mirrors {design.mirrors}. {caption(drawn)}."))
+    text = f"Mirrors {design.mirrors}. {caption(drawn)}."
+    display(heading(f"{name}: {design.title}", text, folds=True))
     show(draw(drawn), alt_text(drawn), light=True)
     found = recording_of(design, setting.kernel)
     if found is None:

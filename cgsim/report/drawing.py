@@ -1,7 +1,7 @@
 """Drawings of a lookup: the objects it touches, their cache lines, and what waits for what.
 
 Everything drawn was recorded: `cgsim.experiments.anatomy` plays the lookup in the traced reading. A
-box is an object, a strip in it one cache line of 64 bytes, a number in it the access at those
+box is an object, a strip in it one cache line of 64 bytes, a number above it the access at those
 bytes; an arrow leads from the access that loads an address to the accesses that use it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cgsim.report.figure import styled
+from cgsim.report.figure import PAPER, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
     from cgsim.experiments.anatomy import Anatomy, Object
 
-_STRIP, _ROW, _TITLE, _GAP, _COLUMN = 64.0, 11.0, 12.0, 16.0, 108.0
+_STRIP, _ROW, _LABEL, _TITLE, _GAP, _COLUMN = 64.0, 9.0, 10.0, 11.0, 12.0, 124.0
 _UNITS_PER_INCH = 70.0
+_SMALL = 7.0
+"""Size of numbers and offsets, points."""
+_LETTER = 4.6
+"""Width of one of them, drawing units, with some room."""
 _MAX_COLUMNS = 7
 _NAMES = {
     "bpf_cgroup_storage": "cgroup_storage",
@@ -47,13 +51,13 @@ class _Box(NamedTuple):
     lines: tuple[int, ...]
 
     def row(self, line: int) -> float:
-        """The top of a line's strip."""
-        return self.top - _TITLE - _ROW * self.lines.index(line)
+        """The top of a line's strip, above which its numbers stand."""
+        return self.top - _TITLE - _LABEL - (_ROW + _LABEL) * self.lines.index(line)
 
     @property
     def bottom(self) -> float:
         """Below the last strip."""
-        return self.top - _TITLE - _ROW * len(self.lines)
+        return self.top - _TITLE - (_ROW + _LABEL) * len(self.lines)
 
 
 def draw(anatomy: Anatomy) -> Figure:
@@ -61,7 +65,7 @@ def draw(anatomy: Anatomy) -> Figure:
     from matplotlib.figure import Figure
 
     boxes = _place(anatomy)
-    width = max(box.left for box in boxes) + _STRIP + 44
+    width = max(box.left for box in boxes) + _COLUMN
     bottom = min(box.bottom for box in boxes) - 14
     with styled():
         size = (max(width, 200) / _UNITS_PER_INCH, (4 - bottom) / _UNITS_PER_INCH)
@@ -127,7 +131,10 @@ def _draw_box(axes: Axes, anatomy: Anatomy, number: int, box: _Box) -> None:
 
     thing = anatomy.objects[number]
     name = short_name(thing.struct)
-    axes.text(box.left, box.top - 5.5, name, fontsize=8, fontweight="bold", va="center")
+    axes.text(
+        box.left, box.top - 5.5, name, fontsize=8, fontweight="bold", va="center", zorder=5,
+        bbox=PAPER,
+    )  # fmt: skip
     for line in box.lines:
         top = box.row(line)
         start = max(thing.address - 64 * line, 0)
@@ -142,47 +149,56 @@ def _draw_box(axes: Axes, anatomy: Anatomy, number: int, box: _Box) -> None:
         )  # fmt: skip
         if thing.size_bytes > 64:
             axes.text(
-                box.left + _STRIP + 2, top - _ROW / 2, _place_in(thing, line, len(box.lines) == 1),
-                fontsize=5.5, va="center", color="#444444", linespacing=1.05,
+                box.left + _STRIP + 2, top - _ROW / 2, _place_in(thing, line), zorder=5,
+                fontsize=_SMALL, va="center", color="#444444", bbox=PAPER,
             )  # fmt: skip
 
 
-def _place_in(thing: Object, line: int, alone: bool) -> str:
-    """Which line of a large object a strip is."""
-    place = f"+{64 * line - thing.address:,}"
-    return f"{place}\nof {thing.size_bytes:,}" if alone else place
+def _place_in(thing: Object, line: int) -> str:
+    """Which line of a large object a strip is: its offset, and the whole size."""
+    return f"+{64 * line - thing.address:,}/{thing.size_bytes:,}"
 
 
 def _draw_accesses(axes: Axes, anatomy: Anatomy, boxes: list[_Box]) -> None:
-    """Dark bytes where an access falls; its number in them, several at one place together."""
+    """Dark bytes where an access falls, above them its number; several at one place together."""
     from matplotlib.patches import Rectangle
 
-    numbers: dict[tuple[int, int, int], list[int]] = {}
+    numbers: dict[tuple[int, int], dict[int, list[int]]] = {}
     for index, touch in enumerate(anatomy.touches):
-        numbers.setdefault((touch.owner, touch.line, touch.offset), []).append(index)
+        strip = numbers.setdefault((touch.owner, touch.line), {})
+        strip.setdefault(touch.offset, []).append(index)
     last = len(anatomy.touches) - 1
-    for (owner, line, _), indices in numbers.items():
-        touch = anatomy.touches[indices[0]]
+    for (owner, line), places in numbers.items():
         box = boxes[owner]
-        left, width = _span(anatomy, box, indices[0])
         top = box.row(line)
-        is_datum = last in indices
-        locked = touch.operation == "RMW!"
-        axes.add_patch(
-            Rectangle((left, top - _ROW), width, _ROW, linewidth=0.6, edgecolor="#000000",
-                      facecolor="#ffffff" if is_datum else ("#7f7f7f" if locked else "#2b2b2b"),
-                      hatch="//////" if is_datum else None)
-        )  # fmt: skip
-        text = ",".join(str(i + 1) for i in indices)
-        inside = not is_datum and width >= 4 * len(text)
-        axes.text(
-            left + (width / 2 if inside else width + 1), top - _ROW / 2, text,
-            fontsize=6.5 if len(text) < 3 else 4.5, fontweight="bold",
-            va="center", ha="center" if inside else "left",
-            color="#ffffff" if inside else "#000000",
-        )  # fmt: skip
-        if locked:
-            axes.text(left - 1.5, top - _ROW / 2, "locked", fontsize=6, va="center", ha="right")
+        labels = []
+        for indices in (places[offset] for offset in sorted(places)):
+            left, width = _span(anatomy, box, indices[0])
+            is_datum = last in indices
+            locked = any(anatomy.touches[index].operation == "RMW!" for index in indices)
+            axes.add_patch(
+                Rectangle((left, top - _ROW), width, _ROW, linewidth=0.6, edgecolor="#000000",
+                          facecolor="#ffffff" if is_datum else ("#7f7f7f" if locked else "#2b2b2b"),
+                          hatch="//////" if is_datum else None, zorder=3)
+            )  # fmt: skip
+            text = ",".join(str(index + 1) for index in indices) + (" locked" if locked else "")
+            labels.append((left + width / 2, text))
+        for place, (_, text) in zip(_apart(labels, box.left), labels, strict=True):
+            axes.text(
+                place, top + 0.5, text, fontsize=_SMALL, fontweight="bold", va="bottom",
+                ha="center", zorder=5, bbox=PAPER,
+            )  # fmt: skip
+
+
+def _apart(labels: list[tuple[float, str]], left: float) -> list[float]:
+    """Centres of labels (centre, text) in their order, none over another nor left of `left`."""
+    centres: list[float] = []
+    edge = left - 6
+    for centre, text in labels:
+        half = _LETTER * (len(text) + 1) / 2
+        centres.append(max(centre, edge + half))
+        edge = centres[-1] + half
+    return centres
 
 
 def _span(anatomy: Anatomy, box: _Box, index: int) -> tuple[float, float]:
@@ -213,8 +229,9 @@ def _draw_arrows(axes: Axes, anatomy: Anatomy, boxes: list[_Box]) -> None:
                 "",
                 xy=(end + extent / 2, y_end - _ROW / 2),
                 xytext=(start + width / 2, y_start - _ROW / 2),
+                zorder=0.5,
                 arrowprops={
-                    "arrowstyle": "-|>", "color": "#0072B2", "linewidth": 1.0,
+                    "arrowstyle": "-|>", "color": "#0072B2", "linewidth": 1.0, "zorder": 0.5,
                     "connectionstyle": "arc3,rad=0.16", "shrinkA": 0, "shrinkB": 0,
                     "mutation_scale": 8,
                 },

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgsim.designs import list_designs
 from cgsim.errors import UserError
+from cgsim.report.points import PREFIX, points_of
 from cgsim.studies.leave import place_for
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH_INCHES = 8.0
+PAPER: dict[str, Any] = {"facecolor": "#ffffff", "edgecolor": "none", "pad": 0.4, "alpha": 0.85}
+"""The box behind letters that stand among lines, so that none crosses them out."""
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -40,6 +43,7 @@ _SETTINGS: dict[Any, Any] = {
 
 _DECIMALS = re.compile(r"(\d\.\d\d)\d+")
 _SPACES = re.compile(r"\s*\n\s*")
+_OWNED = re.compile(rf'id="{PREFIX}([^"]+)"')
 
 
 class Style(NamedTuple):
@@ -110,7 +114,8 @@ def to_svg(figure: Figure, *, light: bool = False) -> str:
     buffer = io.StringIO()
     with styled(), mpl.rc_context({"svg.fonttype": "none"} if light else {}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
+    # several marks are one design's, and an id may be there but once
+    svg = _OWNED.sub(r'data-design="\1"', buffer.getvalue())
     return _SPACES.sub("\n", _DECIMALS.sub(r"\1", svg)) if light else svg
 
 
@@ -125,10 +130,11 @@ def show(figure: Figure, alt: str, *, light: bool = False) -> None:
     if not text:
         raise UserError("a figure needs alternative text: say what it shows")
     _leave(figure)
+    svg = to_svg(figure, light=light)
     display(
-        {"image/svg+xml": to_svg(figure, light=light), "text/plain": text},
+        {"image/svg+xml": svg, "text/plain": text},
         raw=True,
-        metadata={"image/svg+xml": {"alt": text}},
+        metadata={"image/svg+xml": {"alt": text, "points": points_of(figure)}},
     )
 
 

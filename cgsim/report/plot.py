@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsim.experiments.summary import CAUSES
-from cgsim.report.figure import new_figure, style_of, styled
+from cgsim.report.figure import PAPER, new_figure, style_of, styled
+from cgsim.report.points import belongs, cost_words, point
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,9 @@ def cost_curves(
             _curves(axes, frame[frame["mode"] == mode], x)
             axes.set(title=title, xlabel=AXES.get(x, x))
         panels[0].set_ylabel(ylabel)
+        # panels share the axis: none is empty below what any of them shows
+        lowest = [min(line.get_ydata()) for axes in panels for line in axes.get_lines()]
+        panels[0].set_ylim(bottom=max(FLOOR_NS, 0.7 * min(lowest, default=FLOOR_NS)))
         for axes in panels:
             _label_ends(axes)
     return figure
@@ -137,7 +141,7 @@ def _curves(axes: Axes, frame: pd.DataFrame, x: str) -> None:
             continue
         style = style_of(str(design))
         at = rows[x] / scale
-        axes.fill_between(
+        band = axes.fill_between(
             at,
             rows["ns_low"].clip(lower=FLOOR_NS),
             rows["ns_high"].clip(lower=FLOOR_NS),
@@ -145,7 +149,7 @@ def _curves(axes: Axes, frame: pd.DataFrame, x: str) -> None:
             alpha=0.15,
             linewidth=0,
         )
-        axes.plot(
+        line = axes.plot(
             at,
             rows["ns"].clip(lower=FLOOR_NS),
             color=style.colour,
@@ -153,16 +157,34 @@ def _curves(axes: Axes, frame: pd.DataFrame, x: str) -> None:
             marker=style.marker,
             label=str(design),
         )
-    axes.set_ylim(bottom=FLOOR_NS)
+        belongs(str(design), band, *line)
+        unit = "KiB walked" if x == "footprint_bytes" else _plain(x)
+        for place, (_, row) in zip(at, rows.iterrows(), strict=True):
+            height = max(float(row["ns"]), FLOOR_NS)
+            point(
+                axes,
+                place,
+                height,
+                str(design),
+                cost_words(str(design), row, f"{place:,.6g} {unit}"),
+            )
     ticks = sorted(frame[x].unique() / scale)
     axes.set_xticks(ticks, [_short(tick) for tick in ticks])
-    axes.minorticks_off()
+    axes.xaxis.minorticks_off()
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(_few_between)
+    axes.tick_params(axis="y", which="minor", labelsize=7)
     if hidden:
         names = ", ".join(hidden)
         axes.text(
             0.02, 0.015, f"below {FLOOR_NS:g} ns: {names}", transform=axes.transAxes, fontsize=7.5
         )  # fmt: skip
+
+
+def _few_between(value: float, _: float) -> str:
+    """The label of a minor tick: 2 and 5 of each decade have one."""
+    digit = round(value / 10 ** np.floor(np.log10(value)))
+    return f"{value:g}" if digit in (2, 5) else ""
 
 
 def _smallest(values: pd.Series) -> float:
@@ -179,33 +201,38 @@ def _short(value: float) -> str:
 
 
 def _label_ends(axes: Axes, gap: float = 0.052) -> None:
-    """Write each line's name at its right end, pushed apart where ends are close."""
-    ends: list[tuple[float, float, Any]] = []
-    for line in axes.get_lines():
-        xs, ys = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-        ends.append((xs[-1], ys[-1], line))
-    if not ends:
+    """Write each line's name at its right end, pushed apart where ends are close.
+
+    A line that ends before the others has its name at its own end: a leader across the plot would
+    look like data.
+    """
+    lines = list(axes.get_lines())
+    if not lines:
         return
+    ends = [
+        (float(np.asarray(line.get_xdata())[-1]), float(np.asarray(line.get_ydata())[-1]))
+        for line in lines
+    ]
+    longest = max(x for x, _ in ends)
     low, high = np.log(axes.get_ylim())
-    places = [(np.log(y) - low) / (high - low) for _, y, _ in ends]
-    heights = spread(places, gap)
-    for (x, y, line), height in zip(ends, heights, strict=True):
-        axes.annotate(
-            line.get_label(),
-            xy=(x, y),
-            xytext=(1.03, height),
-            textcoords="axes fraction",
-            fontsize=7.5,
-            color=line.get_color(),
-            va="center",
-            annotation_clip=False,
+    full = [(x, y, line) for (x, y), line in zip(ends, lines, strict=True) if x == longest]
+    heights = spread([(np.log(y) - low) / (high - low) for _, y, _ in full], gap)
+    for (x, y, line), height in zip(full, heights, strict=True):
+        label = axes.annotate(
+            str(line.get_label()), xy=(x, y), xytext=(1.03, height), textcoords="axes fraction",
+            fontsize=7.5, color=line.get_color(), va="center", annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-",
-                "color": line.get_color(),
-                "linewidth": 0.4,
-                "shrinkB": 2,
+                "arrowstyle": "-", "color": line.get_color(), "linewidth": 0.4, "shrinkB": 2,
             },
-        )
+        )  # fmt: skip
+        belongs(str(line.get_label()), label, *filter(None, (label.arrow_patch,)))
+    for (x, y), line in zip(ends, lines, strict=True):
+        if x < longest:
+            label = axes.annotate(
+                str(line.get_label()), xy=(x, y), xytext=(5, 0), textcoords="offset points",
+                fontsize=7.5, color=line.get_color(), va="center", bbox=PAPER,
+            )  # fmt: skip
+            belongs(str(line.get_label()), label)
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
@@ -267,14 +294,24 @@ def _stack(axes: Axes, rows: pd.DataFrame, causes: Sequence[str]) -> None:
     for cause in causes:
         width = rows[f"{cause}_cycles"].fillna(0).to_numpy(float)
         colour, hatch = _FILLS[cause]
-        axes.barh(
+        bars = axes.barh(
             places, width, 0.66, left=left, color=colour, hatch=hatch, edgecolor="#222222",
             linewidth=0.6,
         )  # fmt: skip
+        for bar, design, place, start, size in zip(
+            bars, rows.index, places, left, width, strict=True
+        ):
+            belongs(str(design), bar)
+            if size > 0:
+                words = f"{design}: {size:.1f} of {rows['cycles'][design]:.1f} cycles {cause}"
+                point(axes, start + size / 2, place, str(design), words)
         left = left + width
-    for place, total in zip(places, rows["cycles"], strict=True):
+    for design, place, total in zip(rows.index, places, rows["cycles"], strict=True):
         shown = "not possible" if np.isnan(total) else f" {total:.0f}"
-        axes.text(0 if np.isnan(total) else total, place, shown, va="center", fontsize=8)
+        belongs(
+            str(design),
+            axes.text(0 if np.isnan(total) else total, place, shown, va="center", fontsize=8),
+        )
     axes.set_yticks(places, list(rows.index))
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
@@ -292,13 +329,21 @@ def memory_bars(frame: pd.DataFrame, n_keys: int) -> Figure:
         bars = (("per cgroup", own, "#ffffff", "///"), ("entries", entries, "#8c8c8c", ""))
         left = np.zeros(len(rows))
         for label, width, colour, hatch in bars:
-            axes.barh(
+            drawn = axes.barh(
                 places, width, 0.66, left=left, color=colour, hatch=hatch, edgecolor="#222222",
                 linewidth=0.6, label=label,
             )  # fmt: skip
+            for bar, design, place, start, size in zip(
+                drawn, rows.index, places, left, width, strict=True
+            ):
+                belongs(str(design), bar)
+                words = f"{design}: {size:,.0f} bytes {label}"
+                if size > 0:
+                    point(axes, start + size / 2, place, str(design), words)
             left = left + width
-        for place, total in zip(places, left, strict=True):
-            axes.text(total, place, f" {total:,.0f}", va="center", fontsize=8)
+        for design, place, total in zip(rows.index, places, left, strict=True):
+            text = axes.text(total, place, f" {total:,.0f}", va="center", fontsize=8)
+            belongs(str(design), text)
         axes.set_yticks(places, list(rows.index))
         axes.set_xlim(0, 1.12 * float(left.max()))
         axes.grid(False, axis="y")
@@ -324,7 +369,11 @@ def _dots(axes: Axes, rows: pd.DataFrame) -> None:
     places = np.arange(len(rows))[::-1]
     mean = rows["ns"].to_numpy(float)
     error = np.nan_to_num((rows["ns_high"] - rows["ns"]).to_numpy(float))
-    axes.barh(places, mean, 0.6, color="#d9d9d9", edgecolor="#222222", linewidth=0.6)
+    bars = axes.barh(places, mean, 0.6, color="#d9d9d9", edgecolor="#222222", linewidth=0.6)
+    for bar, place, (design, row) in zip(bars, places, rows.iterrows(), strict=True):
+        belongs(str(design), bar)
+        words = f"{cost_words(str(design), row)}; 99th percentile {row['p99_ns']:.3g} ns"
+        point(axes, row["ns"], place, str(design), words)
     axes.errorbar(mean, places, xerr=error, fmt="none", ecolor="#000000", capsize=2, linewidth=1)
     axes.plot(rows["p99_ns"], places, "|", color="#000000", markersize=11, markeredgewidth=1.4)
     longest = float(np.nanmax(rows[["ns", "p99_ns"]].to_numpy(float)))

@@ -136,11 +136,16 @@ def answer(*sentences: str) -> Any:
     return HTML(f'<div class="answer">{paragraphs}</div>')
 
 
-def heading(title: str, text: str) -> Any:
-    """A small heading with a line under it, escaped, for display."""
+def heading(title: str, text: str, *, folds: bool = False) -> Any:
+    """A small heading with a line under it, escaped, for display.
+
+    folds : in a page what the cell displays from here to the next such heading can be folded; a
+        chooser opens one of them.
+    """
     from IPython.display import HTML
 
-    return HTML(f"<h3>{escape(title)}</h3><p>{escape(text)}</p>")
+    kind = ' class="fold"' if folds else ""
+    return HTML(f"<h3{kind}>{escape(title)}</h3><p>{escape(text)}</p>")
 
 
 def anatomy_sentences(drawn: Sequence[Anatomy]) -> list[str]:

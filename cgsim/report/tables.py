@@ -115,16 +115,22 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def run_facts(parameters: Mapping[str, Any], replicates: int, seed: int) -> dict[str, Any]:
-    """What a notebook's last cell shows: versions, parameters, the seeds of all replicates."""
+def run_facts(
+    parameters: Mapping[str, Any], replicates: int, seed: int, **ran: Any
+) -> dict[str, Any]:
+    """What a notebook's last cell shows: versions, parameters, the seeds of all replicates.
+
+    ran : what parameters that leave the choice to the preset came to, by their names.
+    """
     from cgsim.report.manifest import git_state, package_versions, short_commit, version
 
+    ran["replicates"] = replicates
     versions = package_versions()
     shown = ("python", "numba", "numpy", "pandas", "matplotlib")
     return {
         "cgsim": version(),
         "commit": short_commit(git_state()),
         **{name: versions[name] for name in shown if name in versions},
-        **{f"parameter {name}": value for name, value in parameters.items()},
+        **{f"parameter {name}": ran.get(name, value) for name, value in parameters.items()},
         "seeds": ", ".join(str(seed + i) for i in range(replicates)),
     }

@@ -1,9 +1,16 @@
-"""Sliders over points that are computed already, so that moving one answers at once."""
+"""Sliders over points that are computed already, so that moving one answers at once.
+
+In a notebook they are widgets; beside them stand the points themselves, which a page's script
+draws without a kernel.
+"""
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING, Any
+
+from cgsim.report.html import EXPLORER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +46,40 @@ def explorer(sweeps: Mapping[str, tuple[pd.DataFrame, str]]) -> Any:
     point.observe(redraw, "value")
     mode.observe(redraw, "value")
     choose()
-    return widgets.VBox([sweep, point, mode, view])
+    data = explorer_data(sweeps)
+
+    class Explorer(widgets.VBox):
+        """The widget, and what a page shows in its place."""
+
+        def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+            bundle = super()._repr_mimebundle_(**options)
+            return {**bundle, EXPLORER: data, "text/html": view.value}
+
+    return Explorer([sweep, point, mode, view])
+
+
+_COLUMNS = ("against", "mode", "at", "design", "ns", "ns_low", "ns_high")
+
+
+def explorer_data(sweeps: Mapping[str, tuple[pd.DataFrame, str]]) -> dict[str, Any]:
+    """The points of `explorer` for a page's script: rows, and which columns are chosen by what."""
+    rows = [
+        (title, row["mode"], float(row[x]), row["design"],
+         *(_number(row[name]) for name in ("ns", "ns_low", "ns_high")))
+        for title, (frame, x) in sweeps.items()
+        for _, row in frame.iterrows()
+    ]  # fmt: skip
+    choices = [
+        {"name": "against", "title": "against", "slider": False},
+        {"name": "mode", "title": "mode", "slider": False},
+        {"name": "at", "title": "at", "slider": True},
+    ]
+    return {"choices": choices, "columns": _COLUMNS, "rows": rows}
+
+
+def _number(value: float) -> float | None:
+    """A number to four digits; None where there is none."""
+    return None if math.isnan(value) else float(f"{value:.4g}")
 
 
 def bars_html(rows: pd.DataFrame) -> str:

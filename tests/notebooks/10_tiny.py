@@ -50,6 +50,26 @@ axes.set(xscale="log", xlabel="working set (KiB)", ylabel="latency (cycles)")
 plt.close(figure)
 display(figure, metadata={"image/png": {"alt": "Latency grows from 5 to 12 cycles."}})
 
+# %%
+from cgsim.report.figure import show
+from cgsim.report.plot import cost_curves, curves_alt
+
+points = pd.DataFrame(
+    [
+        {"design": name, "mode": "dependent", "n_keys": n, "ns": 10 + slope * n}
+        for name, slope in (("list", 2.0), ("idr", 0.5))
+        for n in (1, 4, 16)
+    ]
+)
+points = points.assign(ns_low=points["ns"] - 1, ns_high=points["ns"] + 1)
+panels = {"dependent": "dependent"}
+show(cost_curves(points, "n_keys", panels), curves_alt(points, "n_keys", panels))
+
+# %% tags=["interactive"]
+from cgsim.report.widgets import explorer
+
+explorer({"keys": (points, "n_keys")})
+
 # %% tags=["interactive"]
 import ipywidgets as widgets
 

@@ -90,6 +90,13 @@ def check_page(browser: Browser, path: Path) -> None:
         assert image.evaluate("image => image.naturalWidth") > 1
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0, "the page scrolls sideways"
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 within its margins
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("main table, main svg, main pre")]
+          .filter((node) => node.getBoundingClientRect().right > innerWidth + 1).length"""
+    )
+    assert cut == 0, "the printer would cut something at the right"
     page.close()
 
 
@@ -132,6 +139,100 @@ def test_contrast(browser: Browser, tiny_report: Path, scheme: str) -> None:
     assert ratio >= 7
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(253, 252, 250)"
     assert dark == (scheme == "dark")
+    context.close()
+
+
+def test_words_at_the_pointer(browser: Browser, tiny_report: Path) -> None:
+    """Hover, arrow keys and a link show a point's value with its interval."""
+    page, _, said = visit(browser, tiny_report / "10_tiny.html")
+    figure = page.locator("#fig-2")
+    tip = page.locator(".tip")
+    expect(tip).to_be_hidden()
+    points = json.loads(figure.locator("script.points").inner_text())
+    number = next(i for i, item in enumerate(points) if item[3].startswith("idr, 4 keys"))
+    svg = figure.locator("svg")
+    svg.scroll_into_view_if_needed()
+    box = svg.bounding_box()
+    assert box
+    scale = box["width"] / 576
+    page.mouse.move(box["x"] + points[number][0] * scale, box["y"] + points[number][1] * scale)
+    expect(tip).to_have_text("idr, 4 keys: 12 ns, 95 % interval 11 to 13")
+    page.mouse.down()
+    page.mouse.up()
+    assert page.evaluate("location.hash") == f"#fig-2.{number}"
+    page.mouse.move(2, 2)
+    expect(tip).to_be_hidden()
+    figure.locator(".picture").focus()
+    page.keyboard.press("ArrowRight")
+    expect(tip).to_be_visible()
+    linked = browser.new_page()
+    linked.goto(f"{(tiny_report / '10_tiny.html').as_uri()}#fig-2.{number}")
+    expect(linked.locator(".tip")).to_have_text(points[number][3])
+    assert said == []
+    linked.close()
+    page.close()
+
+
+def test_designs_can_be_hidden(browser: Browser, tiny_report: Path) -> None:
+    """A design's button hides its marks, and shows them again."""
+    page, _, _ = visit(browser, tiny_report / "10_tiny.html")
+    button = page.get_by_role("button", name="idr")
+    mark = page.locator('#fig-2 [data-design="idr"]').first
+    shown = page.locator("#fig-2 svg").screenshot()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    expect(mark).to_be_hidden()
+    assert page.locator("#fig-2 svg").screenshot() != shown
+    button.click()
+    expect(mark).to_be_visible()
+    page.close()
+
+
+def test_sliders_without_a_kernel(browser: Browser, tiny_report: Path) -> None:
+    """The page's own slider moves over the points that the page holds."""
+    page, _, _ = visit(browser, tiny_report / "10_tiny.html")
+    bars = page.locator(".explorer .bars > div")
+    expect(bars.first).to_contain_text("idr")
+    expect(bars.first).to_contain_text("12.00 ns (11.00 to 13.00)")
+    page.locator(".explorer input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    expect(bars.first).to_contain_text("18.00 ns (17.00 to 19.00)")
+    page.close()
+
+
+def test_without_script(browser: Browser, tiny_report: Path) -> None:
+    """Figures, tables and the explorer's first answer stand there without the script."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((tiny_report / "10_tiny.html").as_uri())
+    expect(page.locator("#fig-2 svg")).to_be_visible()
+    expect(page.locator(".explorer table")).to_be_visible()
+    expect(page.locator(".chips")).to_have_count(0)
+    context.close()
+
+
+def test_letters_on_a_phone(browser: Browser, tiny_report: Path) -> None:
+    """A figure keeps its size on a phone: a letter of 7 points stays above 9 px."""
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.goto((tiny_report / "10_tiny.html").as_uri())
+    width = page.locator("#fig-2 svg").evaluate("node => node.getBoundingClientRect().width")
+    assert 7 * width / 576 >= 9
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    context.close()
+
+
+def test_figures_are_dark_on_dark_pages(browser: Browser, tiny_report: Path) -> None:
+    """A figure's paper is dark where the page's is."""
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    page.goto((tiny_report / "10_tiny.html").as_uri())
+    svg = page.locator("#fig-2 svg")
+    assert "invert" in svg.evaluate("node => getComputedStyle(node).filter")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert svg.evaluate("node => getComputedStyle(node).filter") == "none"
     context.close()
 
 

@@ -69,21 +69,24 @@ def tree(directory: Path) -> dict[str, str]:
 
 
 def test_report_is_complete(tiny_report: Path) -> None:
-    """A page a notebook, the front page and the manifest; nothing aside is left."""
-    names = ["10_tiny.html", "index.html", "manifest.json"]
+    """A page a notebook, its figures, the front page and the manifest; nothing aside is left."""
+    names = [f"10_tiny.{kind}" for kind in ("figure.pdf", "figure.svg", "html")]
+    names += ["index.html", "manifest.json"]
     assert sorted(path.name for path in tiny_report.iterdir()) == names
     assert [path.name for path in tiny_report.parent.iterdir()] == [tiny_report.name]
 
 
 def test_page(tiny_report: Path) -> None:
-    """The page has text, table and figure, but neither code nor widgets."""
+    """The page has text, table, figure and folded code, but no widgets."""
     page = (tiny_report / "10_tiny.html").read_text()
     assert "<title>A tiny notebook - cgsim</title>" in page
     assert "working set leaves the first level" in page
     assert "<td>10.6</td>" in page
     assert 'alt="Latency grows from 5 to 12 cycles."' in page
     assert "sliders" in page
-    for absent in ("import pandas", "<script", "widget-view", "http://", "https://"):
+    assert page.count("<script>") == 1
+    assert '<details class="code"><summary>code</summary>' in page
+    for absent in ("widget-view", 'src="http', 'href="http'):
         assert absent not in page
     assert "preset <b>quick</b>" in page
     assert 'href="index.html"' in page
@@ -102,7 +105,7 @@ def test_manifest(tiny_report: Path, root: Path) -> None:
     """The manifest records versions, machine, parameters, seeds and inputs."""
     content = json.loads((tiny_report / "manifest.json").read_text())
     digests = tree(tiny_report)
-    assert content["files"] == {n: digests[n] for n in ("10_tiny.html", "index.html")}
+    assert content["files"] == {n: d for n, d in digests.items() if n != "manifest.json"}
     assert content["versions"]["numba"][0].isdigit()
     assert content["host"]["cores"] >= 1
     assert content["host"]["cpu"]
@@ -281,14 +284,18 @@ def figure_notebook(kind: str, data: str, alt: str | None) -> nbformat.NotebookN
 
 
 @pytest.mark.parametrize(
-    ("kind", "data"), [("image/png", PNG), ("image/jpeg", PNG), ("image/svg+xml", "<svg/>")]
+    ("kind", "data"), [("image/png", PNG), ("image/jpeg", PNG), ("image/svg+xml", "<svg ></svg>")]
 )
 def test_figures_carry_their_text(kind: str, data: str, tmp_path: Path) -> None:
     """The alternative text of each kind of figure reaches the page, escaped."""
     page = render(figure_notebook(kind, data, 'a "b" <c>'), page_job(tmp_path))
-    assert """alt='a "b" &lt;c&gt;'""" in page
-    assert f"data:{kind};base64," in page
-    assert "secret_code" not in page
+    if "svg" in kind:
+        assert """aria-label='a "b" &lt;c&gt;'""" in page
+    else:
+        assert """alt='a "b" &lt;c&gt;'""" in page
+        assert f"data:{kind};base64," in page
+    assert '<figure id="fig-1">' in page
+    assert '<pre tabindex="0">secret_code()</pre></details>' in page
     with pytest.raises(UserError, match="no alternative text"):
         check_figures(figure_notebook(kind, data, None), "x")
     with pytest.raises(UserError, match="no alternative text"):
@@ -329,6 +336,21 @@ def test_the_mail_gets_the_reports_parameters() -> None:
     """Those it has too; 0 and nothing stand for its own defaults."""
     given = {"machine": "zen5-vm", "n_cgroups": 40, "n_keys": 0, "keys": [1], "01.seed": 3}
     assert build._of_mail(given) == {"machine": "zen5-vm", "n_cgroups": 40}
+
+
+def test_folds_and_links_between_pages(tmp_path: Path) -> None:
+    """Outputs from one such heading to the next fold, the first open; links lead to pages."""
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": text})
+        for text in ('<h3 class="fold">a</h3>', "one", '<h3 class="fold">b</h3>', "two")
+    ]
+    cell = nbformat.v4.new_code_cell("code()", outputs=outputs, id="a")
+    text = nbformat.v4.new_markdown_cell("[x](x.ipynb), [gone](y.ipynb)", id="b")
+    page = render(nbformat.v4.new_notebook(cells=[cell, text]), page_job(tmp_path))
+    assert page.count('<details class="fold"') == page.count('<h3 class="fold"') == 2
+    assert page.count('<details class="fold" open') == 1
+    assert page.index("one") < page.index("</details>") < page.index("two")
+    assert '<a href="x.html">x</a>, gone' in page
 
 
 def test_front_page_shows_the_mail() -> None:

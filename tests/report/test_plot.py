@@ -14,6 +14,7 @@ from cgsim.designs import get_design, list_designs
 from cgsim.errors import UserError
 from cgsim.experiments.anatomy import Anatomy, Object, Touch
 from cgsim.report import drawing, figure, plot
+from cgsim.report.points import points_of
 from cgsim.report.widgets import bars_html, explorer
 from cgsim.studies.sweeps import DESIGNS
 
@@ -158,12 +159,22 @@ def test_drawing() -> None:
     assert lookup.lines == 5
     drawn = drawing.draw(lookup)
     shown = texts(drawn)
-    assert {"cgroup", "node", "datum", "locked", "1", "2", "3", "4", "5", "+64"} <= set(shown)
+    assert {"cgroup", "node", "datum", "1 locked", "2", "3", "4", "5", "+64/128"} <= set(shown)
     arrows = [t for t in drawn.findobj(mpl.text.Annotation) if t.arrow_patch is not None]
     assert len(arrows) == 3
     assert "5 accesses to 5 cache lines; 3 must happen" in drawing.caption(lookup)
     assert "cgroup, node, datum" in drawing.alt_text(lookup)
     assert len(figure.to_svg(drawn)) < 60_000
+
+
+def test_numbers_of_a_drawing_do_not_overlap() -> None:
+    """Labels keep their order, and none stands on another; alone, one stays where it is."""
+    labels = [(0.0, "1,13"), (4.0, "2"), (8.0, "11,12,19 locked"), (60.0, "3")]
+    centres = drawing._apart(labels, 0.0)
+    halves = [drawing._LETTER * (len(text) + 1) / 2 for _, text in labels]
+    for i in range(3):
+        assert centres[i + 1] - centres[i] >= halves[i] + halves[i + 1] - 1e-9
+    assert drawing._apart([(30.0, "7")], 0.0) == [30.0]
 
 
 def test_explorer_answers_from_the_grid() -> None:
@@ -189,3 +200,31 @@ def test_bars_are_escaped() -> None:
     frame = sample.at_point().assign(design="<b>")
     assert "<td>&lt;b&gt;</td>" in bars_html(frame)
     assert bars_html(frame.iloc[:0]) == "<table></table>"
+
+
+def test_points_stand_where_the_marks_are() -> None:
+    """Each mark has its words, at its place in the picture; a design's marks bear its name."""
+    frame = sample.over_keys()
+    drawn = plot.cost_curves(frame, "n_keys", {"dependent": "d"})
+    svg = figure.to_svg(drawn)
+    points = points_of(drawn)
+    own = frame[(frame["mode"] == "dependent") & (frame["ns"] > plot.FLOOR_NS)]
+    assert len(points) == len(own)
+    for name in own["design"].unique():
+        assert f'data-design="{name}"' in svg
+    x, y, design, words = points[0]
+    assert 0 < x < 8 * 72
+    assert 0 < y < 3.5 * 72
+    assert words.startswith(f"{design}, ")
+    assert " ns, 95 % interval " in words
+    (line, *_) = drawn.axes[0].get_lines()
+    pixels = drawn.axes[0].transData.transform(line.get_xydata()[0])
+    assert x == pytest.approx(pixels[0] * 72 / drawn.dpi, abs=0.1)
+    assert y == pytest.approx(3.5 * 72 - pixels[1] * 72 / drawn.dpi, abs=0.1)
+
+
+def test_the_axis_starts_below_what_is_shown() -> None:
+    """No half of the plot is empty where no design costs next to nothing."""
+    drawn = plot.cost_curves(sample.over_keys(), "n_keys", {"dependent": "d"})
+    lowest = min(min(line.get_ydata()) for line in drawn.axes[0].get_lines())
+    assert 0.5 * lowest < drawn.axes[0].get_ylim()[0] < lowest
