@@ -17,6 +17,7 @@ MAX_LEVELS = 4
 # System block
 (
     S_PAGE_MAP,  # raw address of the heap's page map
+    S_PAGE_TABLE,  # simulated address of the entries that page walks read
     S_PLACES,  # raw address of the places' counts (`cgsim.core.attribution`), 0 if none are kept
     S_PLACE_OF,  # raw address: slab cache -> its first place
     S_STAMPS,  # raw address of uint32 per word: the number of the last store to it
@@ -52,7 +53,7 @@ MAX_LEVELS = 4
     S_LINK_INTERVAL,  # likewise: to the CPUs of other sockets
     S_NODE_RINGS,  # raw address of two rings per node, of its memory and of its links: WINDOWS
     SYSTEM_FIELDS,
-) = range(36)
+) = range(37)
 
 # Rings of windows of time, in which so many lines pass; an entry is (number of the window, lines).
 WINDOWS = 1024
@@ -72,8 +73,9 @@ WINDOW_LINES = 32
     K_MISSES,
     K_INCLUSION,
     K_LIST,  # raw address of a fully associative TLB level's list (`cgsim.core.lru_list`), or 0
+    K_RANDOM,  # 0: true LRU; else the level replaces at random, and this counts its draws, from 1
     LEVEL_FIELDS,
-) = range(13)
+) = range(14)
 NINE, INCLUSIVE, VICTIM = range(3)
 
 # CPU block
@@ -141,8 +143,11 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_LOADED,  # when the value of the load before the youngest is ready; 0 after a call or return
     C_YOUNGEST,  # likewise of the youngest load
     C_RESTART,  # when the front end started anew after the last mispredicted branch
-    C_AHEAD,  # ticks by which the wrong path was ahead of the right one then, less what was used
-    C_AHEAD_UNTIL,  # instruction number up to which the wrong path may have come
+    C_AHEAD,  # ticks by which wrong paths were ahead, less what this chain of loads has used
+    C_CHAIN,  # 1: the next load that misses begins a chain of its own
+    C_LEADS,  # raw address of a ring: (instruction that a wrong path came to, ticks it was ahead)
+    C_LEAD,  # where the next wrong path goes in that ring
+    C_AHEAD_UNTIL,  # instruction number up to which the last wrong path may have come
     C_WAITING,  # entries of the schedulers taken, packed (`cgsim.core.scheduler`)
     C_WAIT_BUCKET,  # bucket of the dispatch clock up to which they have been given back
     C_WAIT_LIMIT,  # dispatch clock from which on entries are to be given back
@@ -150,7 +155,7 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_PAUSED,  # ticks of the retirement clock that other code took
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,
-) = (*range(70), 70 + len(CAUSES) - 1)
+) = (*range(73), 73 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
 ENTRY_POINTS = ("read", "write", "mispredict", "translate", "settle", "pause", "touch", "miss")
@@ -162,6 +167,8 @@ ENTRY_POINTS = ("read", "write", "mispredict", "translate", "settle", "pause", "
 WAIT_BUCKETS = 512
 C_WAIT = CPU_FIELDS + len(ENTRY_POINTS)
 CPU_WORDS = C_WAIT + WAIT_BUCKETS
+
+LEADS = 16  # wrong paths that are remembered
 
 FORWARD_ENTRIES = 64
 FORWARD_FIELDS = 4

@@ -112,7 +112,7 @@ class Heap:
         self._page_map = reserve(pages * 8)
         self._block = np.zeros(HEADER + MAX_CACHES * CACHE_FIELDS, dtype=np.int64)
         self._block[PAGES_USED] = FIRST_PAGE
-        self._block[PAGES_LIMIT] = pages
+        self.page_table = self._reserve_page_table(pages)
         self._block[PAGE_MAP] = address_of(self._page_map)
         self._block[SEED] = seed
         # kmem_cache_cpu of each cache: a line of its own, hot on the CPU that allocates
@@ -120,6 +120,15 @@ class Heap:
         first = _CPU_SLABS >> PAGE_SHIFT
         for page in range(first, first + -(-64 * MAX_CACHES >> PAGE_SHIFT)):
             self._page_map[page] = PAGE_2M | cpu_slabs << CACHE_SHIFT | first << SLAB_SHIFT
+
+    def _reserve_page_table(self, pages):
+        """Keep the last pages for the entries of 8 bytes that map all pages; their address.
+
+        Nothing is stored there: page walks look for these lines in the caches.
+        """
+        table = pages - -(-8 * pages // PAGE_BYTES)
+        self._block[PAGES_LIMIT] = table
+        return table << PAGE_SHIFT
 
     @property
     def mem(self):

@@ -54,6 +54,7 @@ from cgsim.core.block_fields import (
     K_LIST,
     K_MASK,
     K_MISSES,
+    K_RANDOM,
     K_ROW_BYTES,
     K_ROWS,
     K_SETS,
@@ -77,6 +78,7 @@ from cgsim.core.block_fields import (
     S_NODE_RINGS,
     S_NODES,
     S_PAGE_MAP,
+    S_PAGE_TABLE,
     S_PLACES,
     S_PREFETCH,
     S_PRIVATE,
@@ -151,8 +153,11 @@ def _touch_page(level, number, name):
 
 
 @inlined
-def translate(cpu, address):
-    """Extra ticks that the address' translation takes; 0 for a hit in the first level."""
+def translate(cpu, address, dispatch, start):
+    """Extra ticks from `start` that the address' translation takes; 0 for a hit in the first level.
+
+    `dispatch`: as of `miss`.
+    """
     if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE) or fixed(cpu, C_TLB_1) == 0:
         return 0
     system = fixed(cpu, C_SYSTEM)
@@ -176,7 +181,27 @@ def translate(cpu, address):
         if not _touch_page(second, number, name):
             add(second, K_MISSES, 1)
             extra += walk
+            if shift == 12:
+                extra += _entry_of_walk(cpu, address >> 12, dispatch, start + extra)
     return extra
+
+
+@internal
+def _entry_of_walk(cpu, page, dispatch, start):
+    """Ticks from `start` that a walk waits for the page's entry beyond L2.
+
+    Upper levels of the table are few and cached by the walker; the walk's own ticks, as profiles
+    have them, are those where the entry is in L1 or L2.
+    """
+    line = (fixed(fixed(cpu, C_SYSTEM), S_PAGE_TABLE) + 8 * page) >> LINE_SHIFT
+    level = fixed(cpu, C_LEVELS)
+    row = row_of(level, line)
+    way = find(row, fixed(level, K_WAYS), line)
+    if way >= 0:
+        to_front(row, fixed(level, K_WAYS), way, peek_u32(row + 4 * way))
+        return 0
+    ticks = bring_in(cpu, line, False, dispatch, start) >> _CAUSE_BITS
+    return max(ticks - fixed(fixed(cpu, C_LEVELS + 1), K_LATENCY), 0)
 
 
 # --- directory -----------------------------------------------------------------------------------
@@ -388,6 +413,23 @@ def _grant(cpu, line, writes):
 # --- fills and victims ---------------------------------------------------------------------------
 
 
+@inlined
+def _insert(cache, row, entry):
+    """Put an entry into its set; returns what falls out (0: the set had an empty way).
+
+    A level that replaces at random keeps its rows in order too, which only moves the empty ways to
+    their ends. Nothing but the level's own counts decides the draw.
+    """
+    ways = fixed(cache, K_WAYS)
+    if fixed(cache, K_RANDOM) != 0 and peek_u32(row + 4 * (ways - 1)) != 0:
+        add(cache, K_RANDOM, 1)
+        way = (random_bits(fixed(cache, K_RANDOM), entry & NAME_MASK, 0) >> 32) * ways >> 31
+        victim = peek_u32(row + 4 * way)
+        to_front(row, ways, way, entry)
+        return victim
+    return insert(row, ways, entry)
+
+
 @internal
 def _back_invalidate(cpu, line):
     """An inclusive last level lost a line: it leaves the private levels above. True if dirty."""
@@ -427,7 +469,7 @@ def _fill_last(cpu, level, entry):
     """Put a line into the last level; its victim goes to memory."""
     cache = fixed(cpu, C_LEVELS + level)
     _enter(cpu, entry & NAME_MASK)
-    victim = insert(row_of(cache, entry & NAME_MASK), fixed(cache, K_WAYS), entry)
+    victim = _insert(cache, row_of(cache, entry & NAME_MASK), entry)
     if victim == 0:
         return
     dirty = victim & DIRTY != 0
@@ -460,7 +502,7 @@ def _write_back(cpu, level, victim):
         if level == last:
             _fill_last(cpu, level, name | victim & DIRTY)
             return
-        victim = insert(row, fixed(cache, K_WAYS), name | victim & state)
+        victim = _insert(cache, row, name | victim & state)
         if victim == 0:
             return
         level += 1
@@ -474,7 +516,7 @@ def _fill(cpu, upto, entry):
         cache = fixed(cpu, C_LEVELS + level)
         # the right to write is a core's
         own = entry if level < private else entry & ~OWNED
-        victim = insert(row_of(cache, entry & NAME_MASK), fixed(cache, K_WAYS), own)
+        victim = _insert(cache, row_of(cache, entry & NAME_MASK), own)
         if victim != 0:
             _write_back(cpu, level + 1, victim)
         entry &= ~DIRTY  # one copy carries the dirty data
@@ -509,7 +551,7 @@ def _prefetch_next(cpu, line):
         shared_row = row_of(shared, following)
         if find(shared_row, fixed(shared, K_WAYS), following) < 0:
             _fill_last(cpu, last, following)
-    victim = insert(row, fixed(cache, K_WAYS), following | state)
+    victim = _insert(cache, row, following | state)
     if victim != 0:
         _write_back(cpu, 2, victim)
 
@@ -671,12 +713,12 @@ def bring_in(cpu, line, writes, dispatch, start):
 @internal
 def touch(cpu, address, writes):
     """An access of background code: it moves lines and pages, and takes no time here."""
-    translate(cpu, address)
+    now = get(cpu, C_RETIRE)
+    translate(cpu, address, now, now)
     line = address >> LINE_SHIFT
     level = fixed(cpu, C_LEVELS)
     row = row_of(level, line)
     way = find(row, fixed(level, K_WAYS), line)
-    now = get(cpu, C_RETIRE)
     if way >= 0:
         to_front(row, fixed(level, K_WAYS), way, peek_u32(row + 4 * way))
     else:

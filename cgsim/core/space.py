@@ -347,6 +347,14 @@ def _timed_pace(space, ticks):
     timed.pace(space.cpu, ticks)
 
 
+def _untimed_begin_chain(space):
+    pass
+
+
+def _timed_begin_chain(space):
+    timed.begin_chain(space.cpu)
+
+
 def _native_join(space, first, second):
     return 0
 
@@ -495,6 +503,11 @@ def fence(space):
 @_primitive(_untimed_pace, _untimed_pace, _timed_pace)
 def pace(space, ticks):
     """The front end passes this point at most once per `ticks` (a loop of calls)."""
+
+
+@_primitive(_untimed_begin_chain, _untimed_begin_chain, _timed_begin_chain)
+def begin_chain(space):
+    """What comes next hangs on no value from before: the next of independent calls."""
 
 
 @_primitive(_untimed_touch, _untimed_touch, _timed_touch)

@@ -26,6 +26,7 @@ class LevelSpec(NamedTuple):
     shared_by: int = PRIVATE
     inclusion: int = b.NINE
     hashed: bool = False
+    random: bool = False
 
 
 class TlbSpec(NamedTuple):
@@ -152,6 +153,7 @@ class System:
     def _fill_system(self, cores):
         spec, system = self.spec, self._system
         system[b.S_PAGE_MAP] = address_of(self.heap.page_map)
+        system[b.S_PAGE_TABLE] = self.heap.page_table
         system[b.S_CORES] = cores
         system[b.S_LEVELS] = len(spec.levels)
         system[b.S_PRIVATE] = sum(level.shared_by == PRIVATE for level in spec.levels)
@@ -196,7 +198,7 @@ class System:
             self._keep.append(directory)
             system[b.S_DIRECTORY] = address_of(directory)
 
-    def _level(self, key, sets, ways, latency, interval=0, inclusion=b.NINE, hashed=False):
+    def _level(self, key, sets, ways, latency, interval=0, inclusion=b.NINE, hashed=False, random=False):
         """The level shared under `key`, made on first use; returns its block's address."""
         if key not in self._caches:
             block = self._array(b.LEVEL_FIELDS)
@@ -211,6 +213,7 @@ class System:
             block[b.K_LATENCY] = latency
             block[b.K_INTERVAL] = interval
             block[b.K_INCLUSION] = inclusion
+            block[b.K_RANDOM] = int(random)
             block[b.K_FOLD] = max((sets - 1).bit_length(), 1) if hashed else 0
             if key[0] == "TLB1" and sets == 1:
                 # names are page numbers and sizes: hierarchy.translate
@@ -238,6 +241,7 @@ class System:
                 ticks(level.interval_cycles),
                 level.inclusion,
                 level.hashed,
+                level.random,
             )
         if spec.tlb is not None:
             tlb = spec.tlb
@@ -275,6 +279,7 @@ class System:
         block[b.C_STORE_RING] = address_of(self._array(store_entries))
         block[b.C_FORWARD] = address_of(self._array(b.FORWARD_ENTRIES * b.FORWARD_FIELDS))
         block[b.C_FILL_ENTRIES] = spec.fill_entries
+        block[b.C_LEADS] = address_of(self._array(2 * b.LEADS))
         block[b.C_FILLS] = address_of(self._array(spec.fill_entries))
         if spec.predicts:
             block[b.C_PREDICTOR] = address_of(self._own(predictor.new_tables()))

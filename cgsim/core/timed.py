@@ -23,6 +23,7 @@ from cgsim.core.block_fields import (
     C_ALU,
     C_BRANCHES,
     C_CAUSES,
+    C_CHAIN,
     C_DISPATCH,
     C_FORWARDING,
     C_FRONT_CAUSE,
@@ -81,8 +82,8 @@ def _mispredict(cpu, token, unused, unused_too):
 
 
 @inlined
-def _translate(cpu, address, start, unused):
-    window.translated(cpu, address, start)
+def _translate(cpu, address, dispatched, start):
+    window.translated(cpu, address, dispatched, start)
     return 0
 
 
@@ -154,7 +155,7 @@ def load(cpu, address, token):
     port = max(get(cpu, C_NEXT_LEVEL), dispatched)
     start = max(port, token)
     if unlikely(address >> get(cpu, C_LAST_SHIFT) != get(cpu, C_LAST_PAGE)):
-        call_i64_4(fixed(cpu, E_TRANSLATE), cpu, address, max(dispatched, token), 0)
+        call_i64_4(fixed(cpu, E_TRANSLATE), cpu, address, dispatched, max(dispatched, token))
     line = address >> 6
     row = fixed(cpu, C_L1_ROWS) + (address & fixed(cpu, C_L1_MASK))
     entries = entries_of(pending - tests, tests)
@@ -270,6 +271,12 @@ def pace(cpu, ticks):
         clock += held
     put(cpu, C_PACE, clock)
     put(cpu, C_FRONT_CAUSE, WORK)
+
+
+@inlined
+def begin_chain(cpu):
+    """What comes next hangs on no value from before."""
+    put(cpu, C_CHAIN, 1)
 
 
 @inlined

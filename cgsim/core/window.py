@@ -31,6 +31,7 @@ from cgsim.core.block_fields import (
     C_AHEAD_UNTIL,
     C_ALU,
     C_CAUSES,
+    C_CHAIN,
     C_DISPATCH,
     C_DRAIN,
     C_FILL,
@@ -45,6 +46,8 @@ from cgsim.core.block_fields import (
     C_L1_LATENCY,
     C_LAST_PAGE,
     C_LAST_SHIFT,
+    C_LEAD,
+    C_LEADS,
     C_LEVELS,
     C_MISPREDICTS,
     C_NEXT_LEVEL,
@@ -73,6 +76,7 @@ from cgsim.core.block_fields import (
     K_LATENCY,
     K_MISSES,
     K_WAYS,
+    LEADS,
     LEVEL_1,
     LOCK,
     MAX_LEVELS,
@@ -183,6 +187,29 @@ def _arrive(cpu, token, agu):
 
 
 @internal
+def _lead(cpu):
+    """Ticks by which wrong paths were ahead here: each went on where the one before had come to.
+
+    While the front end starts anew, lines on their way arrive, but no load starts; so that time
+    counts once.
+    """
+    ticks = fixed(fixed(cpu, C_SYSTEM), S_MISPREDICT)
+    for number in range(LEADS):
+        entry = fixed(cpu, C_LEADS) + 16 * number
+        if get(entry, 0) > get(cpu, C_INSTRUCTIONS):
+            ticks += get(entry, 1)
+    return ticks
+
+
+@internal
+def _forget_wrong_paths(cpu):
+    """They came no further than this point."""
+    put(cpu, C_AHEAD_UNTIL, 0)
+    for number in range(LEADS):
+        put(fixed(cpu, C_LEADS) + 16 * number, 0, 0)
+
+
+@internal
 def mispredict(cpu, token):
     """A branch went the other way: the front end starts anew when its outcome is known."""
     add(cpu, C_TESTS, 1)
@@ -194,8 +221,15 @@ def mispredict(cpu, token):
     put(cpu, C_DISPATCH, restart)
     put(cpu, C_FRONT_CAUSE, BRANCH)
     put(cpu, C_RESTART, restart)
-    put(cpu, C_AHEAD, restart - dispatched)
-    put(cpu, C_AHEAD_UNTIL, get(cpu, C_INSTRUCTIONS) + fixed(cpu, C_ROB_ENTRIES) // 2)
+    until = get(cpu, C_INSTRUCTIONS) + fixed(cpu, C_ROB_ENTRIES) // 2
+    put(cpu, C_AHEAD_UNTIL, until)
+    number = get(cpu, C_LEAD)
+    entry = fixed(cpu, C_LEADS) + 16 * number
+    put(entry, 0, until)
+    put(entry, 1, outcome - dispatched)
+    put(cpu, C_LEAD, number + 1 & LEADS - 1)
+    put(cpu, C_AHEAD, _lead(cpu))
+    put(cpu, C_CHAIN, 0)
 
 
 @internal
@@ -206,7 +240,7 @@ def fence(cpu):
     after = max(get(cpu, C_RETIRE), dispatched) + fixed(fixed(cpu, C_SYSTEM), S_FENCE)
     put(cpu, C_DISPATCH, after)
     put(cpu, C_FRONT_CAUSE, WORK)
-    put(cpu, C_AHEAD_UNTIL, 0)
+    _forget_wrong_paths(cpu)
 
 
 @internal
@@ -218,7 +252,7 @@ def pause(cpu, ticks):
     put(cpu, C_RETIRE, clock)
     put(cpu, C_DISPATCH, clock)
     put(cpu, C_STORED, get(cpu, C_INSTRUCTIONS))
-    put(cpu, C_AHEAD_UNTIL, 0)
+    _forget_wrong_paths(cpu)
     # what background code fetched (`hierarchy.touch`) took no time, so no level is busy with it
     for level in range(MAX_LEVELS + 1):
         put(cpu, C_NEXT_LEVEL + level, clock)
@@ -232,12 +266,18 @@ def forget_history(cpu, bits):
 
 @internal
 def _fetched_ahead(cpu, token, ticks):
-    """Ticks of a miss that have passed already: the wrong path had asked for the line.
+    """Ticks of a miss that have passed already: a wrong path had asked for the line.
 
     It had not if the address hangs on a value from before the branch, as the wrong path had another
-    one; nor had it for what follows.
+    one; nor had it for what follows from that. What it was ahead by is used up along a chain of
+    loads.
     """
-    ahead = 0 if 0 < token < get(cpu, C_RESTART) else get(cpu, C_AHEAD)
+    ahead = get(cpu, C_AHEAD)
+    if get(cpu, C_CHAIN) != 0:
+        put(cpu, C_CHAIN, 0)
+        ahead = _lead(cpu)
+    if 0 < token < get(cpu, C_RESTART):
+        ahead = 0
     saved = min(ahead, ticks)
     put(cpu, C_AHEAD, ahead - saved)
     return saved
@@ -295,11 +335,11 @@ def _fetch(cpu, line, row, writes, dispatched, start):
 
 
 @inlined
-def translated(cpu, address, start):
-    """Ticks until the address' translation is known."""
+def translated(cpu, address, dispatched, start):
+    """Ticks from `start` until the address' translation is known."""
     if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE):
         return max(get(cpu, C_PAGE_READY) - start, 0)
-    ticks = translate(cpu, address)
+    ticks = translate(cpu, address, dispatched, start)
     put(cpu, C_PAGE_READY, start + ticks)
     if ticks > 0:
         put(cpu, C_QUIET, max(get(cpu, C_QUIET), start + ticks))
@@ -400,7 +440,7 @@ def read(cpu, address, token):
         if unlikely(fixed(fixed(cpu, C_SYSTEM), S_PLACES) != 0):
             attribute(cpu, address, False, LEVEL_1, 0, 0)
         return ready
-    tlb_ticks = translated(cpu, address, start)
+    tlb_ticks = translated(cpu, address, dispatched, start)
     start = _port(cpu, first, dispatched, start + tlb_ticks)
     line = address >> LINE_SHIFT
     packed = _locate(cpu, first, row_of(first, line), line, False, dispatched, start)
@@ -434,7 +474,7 @@ def write(cpu, address, kind, token, value_token):
     if kind == LOCKED:
         # all earlier instructions and stores first
         start = max(start, get(cpu, C_RETIRE), get(cpu, C_DRAIN))
-    tlb_ticks = translated(cpu, address, start)
+    tlb_ticks = translated(cpu, address, dispatched, start)
     start = _port(cpu, first, dispatched, start + tlb_ticks)
     line = address >> LINE_SHIFT
     row = row_of(first, line)

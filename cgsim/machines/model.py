@@ -52,6 +52,8 @@ class Leaf(NamedTuple):
     whole: bool = False
     optional: bool = False
     names: tuple[str, ...] = ()
+    default: str | None = None
+    """What a file means that leaves the field out; None: it must not."""
 
 
 def _number(
@@ -64,9 +66,9 @@ def _number(
     return field(metadata={"leaf": Leaf(units, low, high, whole, optional)})
 
 
-def _choice(*names: str) -> Any:
-    """A leaf that is one of `names`."""
-    return field(metadata={"leaf": Leaf(("name",), names=names)})
+def _choice(*names: str, default: str | None = None) -> Any:
+    """A leaf that is one of `names`; a file may leave it out if there is a `default`."""
+    return field(metadata={"leaf": Leaf(("name",), names=names, default=default)})
 
 
 def _count(low: float = 1, high: float = 1 << 20, *, optional: bool = False) -> Any:
@@ -115,7 +117,7 @@ class Topology:
 
 @dataclass(frozen=True)
 class Cache:
-    """One cache level. True LRU, write-back, write-allocate are the engine's; not stated here."""
+    """One cache level. Write-back and write-allocate are the engine's; not stated here."""
 
     name: str
     size_bytes: int = _number("bytes", low=64, high=1 << 40, whole=True)
@@ -136,6 +138,8 @@ class Cache:
     retention_half_ms: float | None = _number("ms", low=1e-3, high=1e6, optional=True)
     """Half of the lines are gone when not touched for this long, because strangers share the
     cache; null: nobody does."""
+    replacement: str = _choice("lru", "random", default="lru")
+    """Which line of a full set makes room: the one unused for longest, or any."""
 
     @property
     def sets(self) -> int:

@@ -140,8 +140,10 @@ class _Reader:
         self.check_consistent(machine)
         return machine
 
-    def check_keys(self, where: str, mapping: object, allowed: Iterable[str]) -> None:
-        names = list(allowed)
+    def check_keys(
+        self, where: str, mapping: object, allowed: Iterable[str], may_lack: Iterable[str] = ()
+    ) -> None:
+        names, spared = list(allowed), set(may_lack)
         label = where or "the file"
         if not isinstance(mapping, dict):
             raise self.error(label, mapping, f"a mapping with {', '.join(names)}")
@@ -154,7 +156,7 @@ class _Reader:
                     f"allowed in {label}: {', '.join(names)}"
                 )
         for key in names:
-            if key not in mapping:
+            if key not in mapping and key not in spared:
                 raise UserError(f"{self.file}: missing field {_join(where, key)!r}")
 
     def text(self, name: str, value: object) -> str:
@@ -189,12 +191,22 @@ class _Reader:
         """An instance of the dataclass `cls` from the mapping `value`."""
         hints = get_type_hints(cls)
         wanted = [item for item in fields(cls) if item.name not in given]
-        self.check_keys(where, value, [_key(item.name) for item in wanted])
+        defaults = {
+            _key(item.name): item.metadata["leaf"].default
+            for item in wanted
+            if "leaf" in item.metadata and item.metadata["leaf"].default is not None
+        }
+        self.check_keys(where, value, [_key(item.name) for item in wanted], defaults)
         mapping: Mapping[str, Any] = value  # type: ignore[assignment]
         values: dict[str, Any] = dict(given)
         for item in wanted:
             name = _join(where, _key(item.name))
-            entry = mapping[_key(item.name)]
+            key = _key(item.name)
+            if key in defaults and key not in mapping:
+                values[item.name] = defaults[key]
+                self.rows.append(Provenance(name, defaults[key], "name", "unverified: not stated"))
+                continue
+            entry = mapping[key]
             if "leaf" in item.metadata:
                 values[item.name] = self.leaf(name, item.metadata["leaf"], entry)
             else:

@@ -94,6 +94,7 @@ def _level(machine: Machine, number: int) -> LevelSpec:
         _SHARED_BY[cache.shared_by],
         _INCLUSION[cache.inclusion],
         cache.index == "hashed",
+        cache.replacement == "random",
     )
 
 

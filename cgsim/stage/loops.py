@@ -19,6 +19,7 @@ from cgsim.core.locks import rcu_read_lock, rcu_read_unlock
 from cgsim.core.rng import random_bits, shuffled_range
 from cgsim.core.space import (
     Timed,
+    begin_chain,
     compute,
     fence,
     glance_of,
@@ -149,6 +150,8 @@ def _run_lookups(space, design, cgroups, keys, order, mode, harness, caller, ahe
         if mode == SERIALIZED:
             fence(space)
         pace(space, harness.ticks)
+        if mode == THROUGHPUT:
+            begin_chain(space)
         work(space, harness.instructions, 1)
         if caller.place == BARE:
             cgroup = cgroups[order[i, 0]] + (last & no_bits)

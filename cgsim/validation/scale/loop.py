@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from cgsim.compile.jit import njit
 from cgsim.core.calls import redirect
-from cgsim.core.space import compute, fence, load, now, pause, store, touch_lines, work
+from cgsim.core.space import begin_chain, compute, fence, load, now, pause, store, touch_lines, work
 from cgsim.scenarios.play import play
-from cgsim.stage.loops import DEPENDENT, SERIALIZED, Harness
+from cgsim.stage.loops import DEPENDENT, SERIALIZED, THROUGHPUT, Harness
 
 _AHEAD = 4  # lines that the prefetcher is ahead in the sequence of arguments
 # A call that starts alone returns 8 cycles later at the earliest: its return address comes through
@@ -65,6 +65,8 @@ def run_calls(space, parameters, owners, keys, order, first, mode, reads, caller
         work(space, caller.harness.instructions, 1)
         if mode == SERIALIZED:
             _return(space, caller)
+        elif mode == THROUGHPUT:
+            begin_chain(space)
         elif mode == DEPENDENT:
             ready = token  # the sequence is read ahead
         value, found = play(space, parameters, owners[order[i, 0]], keys[order[i, 1]], ready, ready)
