@@ -34,7 +34,7 @@ PASSES = 2
 def played(constants: tuple[float, ...], families: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """The recorded rows with these constants in place of those in use."""
     # the package's attribute of that name is the function
-    module = import_module("cgsim.trace")
+    module = import_module("cgsim.scenarios.trace")
     call, chain, per_slot, held = constants
     harness = Harness(1, round(call * TICKS), int(chain))
     with ExitStack() as stack:

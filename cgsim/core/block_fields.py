@@ -17,7 +17,7 @@ MAX_LEVELS = 4
 # System block
 (
     S_PAGE_MAP,  # raw address of the heap's page map
-    S_PAGE_TABLE,  # simulated address of the entries that page walks read
+    S_PAGE_TABLE,  # simulated address of the entries that page walks read; 0: they read none
     S_PLACES,  # raw address of the places' counts (`cgsim.core.attribution`), 0 if none are kept
     S_PLACE_OF,  # raw address: slab cache -> its first place
     S_STAMPS,  # raw address of uint32 per word: the number of the last store to it

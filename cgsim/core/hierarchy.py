@@ -181,7 +181,7 @@ def translate(cpu, address, dispatch, start):
         if not _touch_page(second, number, name):
             add(second, K_MISSES, 1)
             extra += walk
-            if shift == 12:
+            if shift == 12 and fixed(system, S_PAGE_TABLE) != 0:
                 extra += _entry_of_walk(cpu, address >> 12, dispatch, start + extra)
     return extra
 

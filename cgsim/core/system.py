@@ -57,7 +57,7 @@ class SystemSpec(NamedTuple):
     until a copy there is gone. `alu_entries`, `agu_entries`: of the schedulers, 0: they do not
     bind; `hold_cycles`: an entry is held beyond the wait for operands. `retention_cycles`: after
     which strangers have replaced half of the last level, 0: nobody does. `predicts`: False takes
-    every branch for well predicted. `renamed_cycles`: as `forward_cycles`, where the address needs
+    every branch for well predicted, `reads_entries`: False every page-table entry for cached. `renamed_cycles`: as `forward_cycles`, where the address needs
     no computation; None: the same. `sibling_cycles`: of a line between locked operations of a
     core's hardware threads. `node_interval_cycles`: between two lines from one node's memory to all
     CPUs, 0 for no limit; `link_interval_cycles`: to the CPUs of other nodes.
@@ -92,6 +92,7 @@ class SystemSpec(NamedTuple):
     hold_cycles: float = 0.0
     retention_cycles: float = 0.0
     predicts: bool = True
+    reads_entries: bool = True
     renamed_cycles: float | None = None
     sibling_cycles: float = 0.0
     node_interval_cycles: float = 0.0
@@ -153,7 +154,7 @@ class System:
     def _fill_system(self, cores):
         spec, system = self.spec, self._system
         system[b.S_PAGE_MAP] = address_of(self.heap.page_map)
-        system[b.S_PAGE_TABLE] = self.heap.page_table
+        system[b.S_PAGE_TABLE] = self.heap.page_table if spec.reads_entries else 0
         system[b.S_CORES] = cores
         system[b.S_LEVELS] = len(spec.levels)
         system[b.S_PRIVATE] = sum(level.shared_by == PRIVATE for level in spec.levels)

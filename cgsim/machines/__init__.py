@@ -10,7 +10,13 @@ from cgsim.machines.model import (
     Tlb,
     Window,
 )
-from cgsim.machines.reader import explain, find_published, list_machines, load_machine
+from cgsim.machines.reader import (
+    explain,
+    find_published,
+    list_machines,
+    load_machine,
+    published_names,
+)
 
 __all__ = [
     "ByDistance",
@@ -25,4 +31,5 @@ __all__ = [
     "find_published",
     "list_machines",
     "load_machine",
+    "published_names",
 ]

@@ -58,12 +58,18 @@ def find_published(machine: str) -> Machine:
 
     Raises `UserError` if no profile claims that name.
     """
-    known: dict[str, str] = {}
-    for name in list_machines():
-        known.update(dict.fromkeys(_load_builtin(name).published_as, name))
+    known = published_names()
     if machine not in known:
         raise unknown_name("published machine", machine, known)
     return _load_builtin(known[machine])
+
+
+def published_names() -> dict[str, str]:
+    """What `data/published/published.csv` calls machines -> the name of the profile."""
+    known: dict[str, str] = {}
+    for name in list_machines():
+        known.update(dict.fromkeys(_load_builtin(name).published_as, name))
+    return known
 
 
 def explain(machine: Machine) -> tuple[Provenance, ...]:
@@ -204,7 +210,6 @@ class _Reader:
             key = _key(item.name)
             if key in defaults and key not in mapping:
                 values[item.name] = defaults[key]
-                self.rows.append(Provenance(name, defaults[key], "name", "unverified: not stated"))
                 continue
             entry = mapping[key]
             if "leaf" in item.metadata:

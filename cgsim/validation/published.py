@@ -9,7 +9,7 @@ import pandas as pd
 
 from cgsim.data import data_path
 from cgsim.errors import UserError, unknown_name
-from cgsim.machines import find_published
+from cgsim.machines import find_published, published_names
 from cgsim.validation.bpf_selftests import (
     FILL_CASE,
     STORAGE_CASES,
@@ -17,6 +17,7 @@ from cgsim.validation.bpf_selftests import (
     predict_local_storage,
 )
 from cgsim.validation.perfbook import COUNT_CASES, HASH_CASES, predict_count, predict_hash
+from cgsim.validation.ping_pong import CAS_CASES, PAIR_CASES, predict_cas, predict_pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,8 @@ _PREDICT = {
     "perfbook_hash": predict_hash,
     "local_storage": predict_local_storage,
     "hashmap_lookup": predict_hashmap,
+    "perfbook_cas": predict_cas,
+    "core_to_core": predict_pair,
 }
 BENCHMARKS = tuple(_PREDICT)
 _CASES = {
@@ -33,7 +36,10 @@ _CASES = {
     "perfbook_hash": HASH_CASES,
     "local_storage": tuple(STORAGE_CASES),
     "hashmap_lookup": (FILL_CASE,),
+    "perfbook_cas": tuple(CAS_CASES),
+    "core_to_core": tuple(PAIR_CASES),
 }
+_WITHOUT_X = ("perfbook_cas", "core_to_core")
 
 
 def load_published() -> pd.DataFrame:
@@ -57,7 +63,10 @@ def validate_published(
     machine : its name in the published tables; None: every machine measured
     case : one case; None: all that this machine has
     x : numbers of threads, table sizes, maps, keys in use, percent of fill; None: those that were
-        measured. A number that was not measured gives a row without a value.
+        measured. A number that was not measured gives a row without a value. perfbook_cas and
+        core_to_core have none.
+
+    Machines that no profile describes are left out.
 
     Returns
     -------
@@ -70,6 +79,8 @@ def validate_published(
         raise unknown_name("benchmark", benchmark, BENCHMARKS)
     measured = load_published()
     measured = measured[measured["benchmark"] == benchmark]
+    if x is not None and benchmark in _WITHOUT_X:
+        raise UserError(f"{benchmark}: x = {x!r} is not allowed: its rows have none")
     if machine is not None:
         find_published(machine)
         if machine not in set(measured["machine"]):
@@ -79,6 +90,8 @@ def validate_published(
         if case not in _CASES[benchmark]:
             raise unknown_name(f"case of {benchmark}", case, _CASES[benchmark])
         measured = measured[measured["case"] == case]
+    described = set(published_names())
+    measured = measured[measured["machine"].isin(described)].fillna({"x": 0})
     rows = []
     for (name, which), group in measured.groupby(["machine", "case"], sort=False):
         known = {int(row["x"]): row for _, row in group.iterrows()}

@@ -374,7 +374,7 @@ BAD = [
     (set_leaf("caches.L2.load_to_use", value=3), r"L2.load_to_use = 3.* at least caches.L1.load"),
     (set_leaf("caches.L2.size_bytes", value=1000000), r"a multiple of ways \* line_bytes = 1024"),
     (set_leaf("caches.L1.line_bytes", value=128), r"L1.line_bytes.value = 128 .* 64..64"),
-    (set_leaf("tlb.l2_ways", value=24), r"tlb.l2_entries.value = 2048 .* a multiple of l2_ways"),
+    (set_leaf("tlb.l2_ways", value=24), r"tlb.l2_entries.value = 4096 .* a multiple of l2_ways"),
     (set_leaf("topology.cores_per_cluster", value=8), r"cores_per_cluster.value = 8 .* at most"),
     (set_leaf("coherence.transfer_ns.far_socket", value=1), r"far_socket = 1.* at least coher"),
 ]

@@ -30,6 +30,7 @@ from cgsim.trace_replay.replay import Replay, replay_file
 CPUS = 8  # one for each core
 THREADS = 16
 ACCESSES = 6000
+NOT_STATED = {"unit": "name", "unverified": "for the test"}
 # Field of a cache -> (level, value): another value than that of the small machine below.
 HONOURED_CACHE = {
     "size_bytes": [("L1", 16384), ("L2", 65536), ("L3", 1 << 18), ("L3", 3 << 16)],
@@ -44,6 +45,7 @@ LEFT_OUT_CACHE = {
     "load_to_use_cycles": [("L1", 9), ("L3", 99)],
     "cycles_per_line": [("L2", 7)],
     "retention_half_ms": [("L3", 0.001)],
+    "replacement": [("L2", "random")],
 }
 HONOURED_TLB = {"l1_entries_4k": 16, "l1_ways_4k": 4, "l2_entries": 64, "l2_ways": 8}
 LEFT_OUT_TLB = {
@@ -82,7 +84,7 @@ def written(folder: Path, part: str, where: str | None, field: str | None, value
     if field is not None:
         place = profile[part][where] if where else profile[part]
         leaf = "load_to_use" if field == "load_to_use_cycles" else field
-        place[leaf] = {**place[leaf], "value": value}
+        place[leaf] = {**place.get(leaf, NOT_STATED), "value": value}
     file = folder / "small.yml"
     file.write_text(yaml.safe_dump(profile | {"name": "small"}))
     return file
@@ -113,7 +115,8 @@ def read_all(mem, heap, cpus, addresses, by):
 def timed_misses(machine: Machine, cpus: int) -> list[int]:
     """Of each cache level, then of each TLB level, summed over their instances."""
     heap, addresses, by = accesses()
-    system = System(system_spec(machine, cpus), heap)
+    # a replay walks no page table
+    system = System(system_spec(machine, cpus)._replace(reads_entries=False), heap)
     read_all(heap.mem, heap.block, system.cpu_row(), addresses, by % cpus)
     of = {"core": machine.core_of, "cluster": machine.cluster_of, "socket": machine.socket_of}
     counted = [system.counters(cpu) for cpu in range(cpus)]
