@@ -49,7 +49,7 @@ _REASONS = (
     (
         (),
         "polluted",
-        "after 2 MiB read in sequence the real L2 still has about half of the lines that were used; "
+        "after 2 MiB read in sequence the real L2 still has about half of the lines it had before; "
         "random replacement, which its latency ladder shows, keeps a fifth. Below 256 KiB the "
         "figure is a difference of few cycles, good to 1 to 3 ns",
     ),

@@ -57,10 +57,11 @@ class SystemSpec(NamedTuple):
     until a copy there is gone. `alu_entries`, `agu_entries`: of the schedulers, 0: they do not
     bind; `hold_cycles`: an entry is held beyond the wait for operands. `retention_cycles`: after
     which strangers have replaced half of the last level, 0: nobody does. `predicts`: False takes
-    every branch for well predicted, `reads_entries`: False every page-table entry for cached. `renamed_cycles`: as `forward_cycles`, where the address needs
-    no computation; None: the same. `sibling_cycles`: of a line between locked operations of a
-    core's hardware threads. `node_interval_cycles`: between two lines from one node's memory to all
-    CPUs, 0 for no limit; `link_interval_cycles`: to the CPUs of other nodes.
+    every branch for well predicted, `reads_entries`: False every page-table entry for cached.
+    `renamed_cycles`: as `forward_cycles`, where the address needs no computation; None: the same.
+    `sibling_cycles`: of a line between locked operations of a core's hardware threads.
+    `node_interval_cycles`: between two lines from one node's memory to all CPUs, 0 for no limit;
+    `link_interval_cycles`: to the CPUs of other nodes.
     """
 
     ghz: float
@@ -199,7 +200,17 @@ class System:
             self._keep.append(directory)
             system[b.S_DIRECTORY] = address_of(directory)
 
-    def _level(self, key, sets, ways, latency, interval=0, inclusion=b.NINE, hashed=False, random=False):
+    def _level(
+        self,
+        key,
+        sets,
+        ways,
+        latency,
+        interval=0,
+        inclusion=b.NINE,
+        hashed=False,
+        random=False,
+    ):
         """The level shared under `key`, made on first use; returns its block's address."""
         if key not in self._caches:
             block = self._array(b.LEVEL_FIELDS)

@@ -247,7 +247,7 @@ def _front(cpu):
 def compute(cpu, token, operations, multiplies, indexed):
     """The token of a value computed from one with `token`: the latency, not the instructions."""
     if 0 < token < get(cpu, C_RESTART):
-        put(cpu, C_AHEAD, 0)  # as in `window._fetched_ahead`
+        put(cpu, C_AHEAD, 0)  # as in `wrong_paths.fetched_ahead`
     return (
         max(token, _front(cpu))
         + operations * fixed(cpu, C_ALU)

@@ -5,10 +5,8 @@ than the reorder buffer holds beyond what has retired. Retirement is in order to
 CPU's time. In between, an instruction starts when it is dispatched and its operands' tokens are
 due, so independent chains overlap as far as the reorder buffer reaches, and dependent ones do not.
 
-After a mispredicted branch the front end starts anew when the outcome is known. Until then it has
-run down the wrong path, which soon meets the right one (a loop left late, then the code behind it):
-what the first instructions of the right path load may be on its way already, by as much as the
-wrong path was ahead. It is taken to come half a reorder buffer far.
+After a mispredicted branch the front end starts anew when the outcome is known; what it had asked
+for until then is the business of `cgsim.core.wrong_paths`.
 
 Every tick of the retirement clock is charged to one cause: the slot of the instruction itself to
 work, waiting for a value to the level that served it (or TLB, coherence), waiting for the front end
@@ -22,16 +20,14 @@ at retirement.
 from cgsim.compile.block_access import add, add_element, fixed, get, put
 from cgsim.compile.intrinsics import peek_u32, poke_u32, unlikely
 from cgsim.compile.jit import inlined, internal
-from cgsim.core import rob
+from cgsim.core import rob, wrong_paths
 from cgsim.core.attribution import attribute
 from cgsim.core.block_fields import (
     BRANCH,
     C_ACCESSES,
-    C_AHEAD,
     C_AHEAD_UNTIL,
     C_ALU,
     C_CAUSES,
-    C_CHAIN,
     C_DISPATCH,
     C_DRAIN,
     C_FILL,
@@ -46,8 +42,6 @@ from cgsim.core.block_fields import (
     C_L1_LATENCY,
     C_LAST_PAGE,
     C_LAST_SHIFT,
-    C_LEAD,
-    C_LEADS,
     C_LEVELS,
     C_MISPREDICTS,
     C_NEXT_LEVEL,
@@ -57,7 +51,6 @@ from cgsim.core.block_fields import (
     C_QUIET,
     C_RESTART,
     C_RETIRE,
-    C_ROB_ENTRIES,
     C_SLOTS,
     C_STORE_ENTRIES,
     C_STORE_INTERVAL,
@@ -76,7 +69,6 @@ from cgsim.core.block_fields import (
     K_LATENCY,
     K_MISSES,
     K_WAYS,
-    LEADS,
     LEVEL_1,
     LOCK,
     MAX_LEVELS,
@@ -187,29 +179,6 @@ def _arrive(cpu, token, agu):
 
 
 @internal
-def _lead(cpu):
-    """Ticks by which wrong paths were ahead here: each went on where the one before had come to.
-
-    While the front end starts anew, lines on their way arrive, but no load starts; so that time
-    counts once.
-    """
-    ticks = fixed(fixed(cpu, C_SYSTEM), S_MISPREDICT)
-    for number in range(LEADS):
-        entry = fixed(cpu, C_LEADS) + 16 * number
-        if get(entry, 0) > get(cpu, C_INSTRUCTIONS):
-            ticks += get(entry, 1)
-    return ticks
-
-
-@internal
-def _forget_wrong_paths(cpu):
-    """They came no further than this point."""
-    put(cpu, C_AHEAD_UNTIL, 0)
-    for number in range(LEADS):
-        put(fixed(cpu, C_LEADS) + 16 * number, 0, 0)
-
-
-@internal
 def mispredict(cpu, token):
     """A branch went the other way: the front end starts anew when its outcome is known."""
     add(cpu, C_TESTS, 1)
@@ -221,15 +190,7 @@ def mispredict(cpu, token):
     put(cpu, C_DISPATCH, restart)
     put(cpu, C_FRONT_CAUSE, BRANCH)
     put(cpu, C_RESTART, restart)
-    until = get(cpu, C_INSTRUCTIONS) + fixed(cpu, C_ROB_ENTRIES) // 2
-    put(cpu, C_AHEAD_UNTIL, until)
-    number = get(cpu, C_LEAD)
-    entry = fixed(cpu, C_LEADS) + 16 * number
-    put(entry, 0, until)
-    put(entry, 1, outcome - dispatched)
-    put(cpu, C_LEAD, number + 1 & LEADS - 1)
-    put(cpu, C_AHEAD, _lead(cpu))
-    put(cpu, C_CHAIN, 0)
+    wrong_paths.note(cpu, outcome - dispatched)
 
 
 @internal
@@ -240,7 +201,7 @@ def fence(cpu):
     after = max(get(cpu, C_RETIRE), dispatched) + fixed(fixed(cpu, C_SYSTEM), S_FENCE)
     put(cpu, C_DISPATCH, after)
     put(cpu, C_FRONT_CAUSE, WORK)
-    _forget_wrong_paths(cpu)
+    wrong_paths.forget(cpu)
 
 
 @internal
@@ -252,7 +213,7 @@ def pause(cpu, ticks):
     put(cpu, C_RETIRE, clock)
     put(cpu, C_DISPATCH, clock)
     put(cpu, C_STORED, get(cpu, C_INSTRUCTIONS))
-    _forget_wrong_paths(cpu)
+    wrong_paths.forget(cpu)
     # what background code fetched (`hierarchy.touch`) took no time, so no level is busy with it
     for level in range(MAX_LEVELS + 1):
         put(cpu, C_NEXT_LEVEL + level, clock)
@@ -262,25 +223,6 @@ def pause(cpu, ticks):
 def forget_history(cpu, bits):
     """Other code's branches stand in the global history now."""
     put(cpu, C_HISTORY, bits)
-
-
-@internal
-def _fetched_ahead(cpu, token, ticks):
-    """Ticks of a miss that have passed already: a wrong path had asked for the line.
-
-    It had not if the address hangs on a value from before the branch, as the wrong path had another
-    one; nor had it for what follows from that. What it was ahead by is used up along a chain of
-    loads.
-    """
-    ahead = get(cpu, C_AHEAD)
-    if get(cpu, C_CHAIN) != 0:
-        put(cpu, C_CHAIN, 0)
-        ahead = _lead(cpu)
-    if 0 < token < get(cpu, C_RESTART):
-        ahead = 0
-    saved = min(ahead, ticks)
-    put(cpu, C_AHEAD, ahead - saved)
-    return saved
 
 
 @inlined
@@ -448,7 +390,7 @@ def read(cpu, address, token):
     if get(cpu, C_INSTRUCTIONS) < get(cpu, C_AHEAD_UNTIL):
         missed = tlb_ticks + latency - fixed(first, K_LATENCY)
         if missed > 0:
-            saved = _fetched_ahead(cpu, token, missed)
+            saved = wrong_paths.fetched_ahead(cpu, token, missed)
             start -= min(saved, tlb_ticks)
             latency -= max(saved - tlb_ticks, 0)
             tlb_ticks -= min(saved, tlb_ticks)

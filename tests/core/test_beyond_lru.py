@@ -88,7 +88,7 @@ def test_a_walk_waits_for_a_page_table_entry_that_is_not_cached() -> None:
     walk = 110.0
 
     def cycles(step: int) -> float:
-        system, space, base = machine()
+        _, space, base = machine()
         pages = base + PAGE * step * np.arange(256, dtype=np.int64)
         return read_all(space, pages) / TICKS / 256
 
