@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgsim.cli.parsing import add_verb
+from cgsim.errors import UserError, shown
 
 if TYPE_CHECKING:
     import argparse
+
+    from cgsim.report.envelope import Answered
 
 
 def add(verbs: Any) -> None:
@@ -23,7 +28,11 @@ examples:
   cgsim mail --preset full
   cgsim mail --machine zen4-genoa --second-machine neoverse-v1 --seed 7
 
-Nothing is ever sent: read it, edit it, send it yourself.
+  cgsim mail --quote their-mail.eml --quote-lines 12-30 > reply.txt
+  cgsim mail --in-reply-to '<20180313212758.x@y>' --from 'A B <a@b.org>' --mbox > reply.mbox
+
+Nothing is ever sent: read it, edit it, send it yourself: `git send-email reply.txt`, or
+`mutt -f reply.mbox`. A mail as a file (--quote) brings its own Message-ID, References and Subject.
 """,
     )
     verb.add_argument("--preset", default="quick", metavar="quick|full", help="how much (quick)")
@@ -34,12 +43,46 @@ Nothing is ever sent: read it, edit it, send it yourself.
     verb.add_argument("--replicates", type=int, metavar="N", help="as many as decide")
     verb.add_argument("--keys", type=int, dest="n_keys", metavar="N", help="each workload's own")
     verb.add_argument("--cgroups", type=int, dest="n_cgroups", metavar="N", help="likewise")
+    for name, text in (
+        ("user", "its numbers only (all four); repeat"),
+        ("section", "contention, updates or elsewhere only (all); repeat"),
+    ):
+        verb.add_argument(f"--{name}", action="append", dest=f"{name}s", metavar="NAME", help=text)
+    verb.add_argument("--quote", type=Path, metavar="FILE", help="a mail, or text, to be quoted")
+    verb.add_argument("--quote-lines", metavar="A-B", help="which lines of its text (all)")
+    verb.add_argument("--in-reply-to", metavar="ID", help="Message-ID of the mail answered")
+    verb.add_argument("--mbox", action="store_true", help="as an mbox of one message")
+    verb.add_argument("--from", dest="author", metavar="ADDRESS", help="whose it is, with --mbox")
 
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim mail`."""
+    from cgsim.report.envelope import mbox
     from cgsim.report.mail import mail_text
 
-    names = ("machine", "second_machine", "kernel", "seed", "replicates", "n_keys", "n_cgroups")
+    if options.mbox != (options.author is not None):
+        raise UserError("--mbox and --from 'Name <name@example.org>' go together; give both")
+    if options.mbox:
+        mbox("", options.author)  # refuses a wrong address before anything is simulated
+
+    names = ("machine", "second_machine", "kernel", "seed", "replicates", "n_keys", "n_cgroups",
+             "users", "sections")  # fmt: skip
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
-    print(mail_text(options.preset, **given), end="")
+    letter = mail_text(options.preset, answered=_answered(options), **given)
+    print(mbox(letter, options.author) if options.mbox else letter, end="")
+
+
+def _answered(options: argparse.Namespace) -> Answered:
+    """What --quote, --quote-lines and --in-reply-to say."""
+    from cgsim.report.envelope import Answered, named, read_mail
+
+    lines = None
+    if options.quote_lines is not None:
+        found = re.fullmatch(r"(\d{1,6})-(\d{1,6})", options.quote_lines)
+        if options.quote is None or found is None:
+            raise UserError(
+                f"--quote-lines {shown(options.quote_lines)}: allowed: FIRST-LAST, with --quote"
+            )
+        lines = int(found[1]), int(found[2])
+    answered = Answered() if options.quote is None else read_mail(options.quote, lines)
+    return answered if options.in_reply_to is None else named(answered, options.in_reply_to)

@@ -11,6 +11,7 @@ from cgsim.experiments.paired import BEFORE
 from cgsim.experiments.recommend import OTHER_SERVERS, SERVER
 from cgsim.files import write_atomically
 from cgsim.report import advice, text
+from cgsim.report.envelope import Answered, with_headers
 from cgsim.report.sentences import join_names
 from cgsim.report.thread import ARCHIVE, thread_lines
 
@@ -36,6 +37,8 @@ SHOWN = {
 
 CONTENDED = ("table", "hash-rcu", "hash", "v4", "dmem")
 UPDATED = ("hash-rcu", "table", "idr", "direct")
+SECTIONS = ("contention", "updates", "elsewhere")
+"""Parts of the mail that may be left out."""
 OPERATIONS = ("install", "remove", "drop key")
 _CPUS = (1, 8, 28, 64)
 _SAMPLES = 16
@@ -101,14 +104,20 @@ def reply(
     replicates: int | None = None,
     n_keys: int | None = None,
     n_cgroups: int | None = None,
+    users: Sequence[str] = (),
+    sections: Sequence[str] = (),
+    answered: Answered | None = None,
 ) -> Reply:
-    """Simulate the answer for all four users.
+    """Simulate the answer for all four users, or those given.
 
     second_machine : looked at before the others for another answer. replicates : seeds; None: as
-    the preset says. n_keys, n_cgroups : None: each workload's own.
+    the preset says. n_keys, n_cgroups : None: each workload's own. sections : of `SECTIONS`; none
+    given: all. answered : the mail that is quoted and answered; None: the thread's.
 
-    Raises UserError for an unknown preset, machine or kernel, and where both machines are one.
+    Raises UserError for an unknown preset, machine, kernel, user or section, and where both
+    machines are one.
     """
+    from cgsim.experiments.places_of_use import USERS
     from cgsim.machines import load_machine
     from cgsim.report.manifest import git_state, short_commit, version
 
@@ -116,6 +125,10 @@ def reply(
         raise unknown_name("preset", preset, PRESETS)
     if machine == second_machine:
         raise UserError(f"second_machine = {machine!r} is the first one; give another")
+    chosen = [name for name in USERS if name in users] if users else list(USERS)
+    for name, known in (*((n, USERS) for n in users), *((n, SECTIONS) for n in sections)):
+        if name not in known:
+            raise unknown_name("user" if known is USERS else "section", name, known)
     model = load_machine(machine)
     others = [OTHER_SERVERS[0] if second_machine is None else second_machine, *OTHER_SERVERS]
     others = [load_machine(name).name for name in dict.fromkeys(others)]
@@ -132,64 +145,80 @@ def reply(
     ):
         if given[name] is not None:
             command += f" --{option} {given[name]}"
+    command += "".join(f" --user {name}" for name in users)
+    command += "".join(f" --section {name}" for name in sections)
     given["replicates"] = replicates or PRESETS[preset]
-    results = run(machine, kernel, seed, others, given)
+    results = run(machine, kernel, seed, others, given, chosen, sections or SECTIONS)
     facts = Facts(machine, model.title, kernel, seed, version(), short_commit(git_state()), command)
     verdicts = tuple(advice.verdict(answer) for answer in results.answers.values())
-    return Reply(compose(facts, results), verdicts, results.answers)
+    letter = compose(facts, results, sections or SECTIONS, answered or Answered())
+    return Reply(letter, verdicts, results.answers)
 
 
 def run(
-    machine: str, kernel: str, seed: int, others: Sequence[str], given: Mapping[str, int | None]
+    machine: str,
+    kernel: str,
+    seed: int,
+    others: Sequence[str],
+    given: Mapping[str, int | None],
+    users: Sequence[str],
+    sections: Sequence[str] = SECTIONS,
 ) -> Results:
-    """Simulate what the mail speaks of."""
+    """Simulate what the mail speaks of; frames of sections left out are empty."""
     import pandas as pd
 
     from cgsim.experiments.contention import contention
-    from cgsim.experiments.places_of_use import USERS
     from cgsim.experiments.recommend import answer_of, elsewhere, study_user
     from cgsim.experiments.upkeep import upkeep
     from cgsim.machines import load_machine
 
     studies = {
         user: study_user(user, machine=machine, kernel=kernel, seed=seed, **given)  # type: ignore[arg-type]
-        for user in USERS
+        for user in users
     }
     answers = {user: answer_of(each, elsewhere(each, others)) for user, each in studies.items()}
-    cpus = [n for n in _CPUS if n <= load_machine(machine).n_cpus]
-    contended = contention(machine, CONTENDED, cpus=cpus, uses=("read",), seed=seed)
-    updates = [
-        upkeep(
-            name, machine, n_cgroups=200, n_keys=4, samples=_SAMPLES, replicates=1, seed=seed,
-            kernel=kernel,
-        )
-        for name in UPDATED
-    ]  # fmt: skip
-    return Results(studies, answers, contended, pd.concat(updates, ignore_index=True))
+    contended = updated = pd.DataFrame()
+    if "contention" in sections:
+        cpus = [n for n in _CPUS if n <= load_machine(machine).n_cpus]
+        contended = contention(machine, CONTENDED, cpus=cpus, uses=("read",), seed=seed)
+    if "updates" in sections:
+        updates = [
+            upkeep(
+                name, machine, n_cgroups=200, n_keys=4, samples=_SAMPLES, replicates=1, seed=seed,
+                kernel=kernel,
+            )
+            for name in UPDATED
+        ]  # fmt: skip
+        updated = pd.concat(updates, ignore_index=True)
+    return Results(studies, answers, contended, updated)
 
 
-def compose(facts: Facts, results: Results) -> str:
-    """The mail's text, from results alone."""
+def compose(
+    facts: Facts,
+    results: Results,
+    sections: Sequence[str] = SECTIONS,
+    answered: Answered = Answered(),  # noqa: B008 (frozen)
+) -> str:
+    """The mail, its headers first, from results alone."""
     answers = results.answers
     short = [text.wrap(f"- {advice.verdict(each)}", indent="  ") for each in answers.values()]
     parts = [
-        "Subject: Re: [Intel-gfx] [PATCH v3 1/6] cgroup: Allow registration and\n"
-        " lookup of cgroup private data",
-        "On Tue, 13 Mar 2018, Alexei Starovoitov wrote:\n" + _quoted(),
+        answered.quoted or "On Tue, 13 Mar 2018, Alexei Starovoitov wrote:\n" + _quoted(),
         *_opening(facts, answers),
         "\n".join(["In short:", *short]),
         _surprise(results.studies),
         *_users(answers),
-        _contention(results.contention),
-        _updates(results.updates),
-        _elsewhere(answers),
+        _contention(results.contention) if "contention" in sections else "",
+        _updates(results.updates) if "updates" in sections else "",
+        _elsewhere(answers) if "elsewhere" in sections else "",
         text.wrap(
             "Not modelled: the instruction cache and fetch, the machine's own branch predictor and "
             "prefetchers (simple ones stand in), interrupts, SMT."
         ),
         _reproduce(facts, answers),
     ]
-    return text.check_plain("\n\n".join(part for part in parts if part) + "\n")
+    body = text.check_plain("\n\n".join(part for part in parts if part) + "\n")
+    return with_headers(body, answered)
 
 
 def _quoted() -> str:
@@ -200,7 +229,7 @@ def _quoted() -> str:
 
 def _opening(facts: Facts, answers: Mapping[str, dict[str, Any]]) -> list[str]:
     """What is simulated, and how far such figures were off."""
-    hook = answers["packet-hook"]["error"]
+    hook = answers[_first(answers)]["error"]
     said = (
         "Asked was [0] how cheap a lookup of per-cgroup private data can be. All figures here are "
         "simulated, not measured: cgsim plays each design's loads, stores and branches with the "
@@ -210,6 +239,11 @@ def _opening(facts: Facts, answers: Mapping[str, dict[str, Any]]) -> list[str]:
     if facts.machine != hook["measured_on"]:
         return [text.wrap(f"{said}; on {facts.machine} nothing was measured.")]
     return [text.wrap(f"{said}.")]
+
+
+def _first(answers: Mapping[str, dict[str, Any]]) -> str:
+    """The user whose error and command stand for all: the thread's own, where it is among them."""
+    return "packet-hook" if "packet-hook" in answers else next(iter(answers))
 
 
 def _surprise(studies: Mapping[str, Study]) -> str:
@@ -326,6 +360,6 @@ def _reproduce(facts: Facts, answers: Mapping[str, dict[str, Any]]) -> str:
         text.wrap(facts.command, columns=text.PROSE_COLUMNS - 8).split("\n")
     )
     return (
-        f"{text.wrap(said)}\n\n{command}\n  $ cgsim recommend --user packet-hook --machine "
+        f"{text.wrap(said)}\n\n{command}\n  $ cgsim recommend --user {_first(answers)} --machine "
         f"{facts.machine}\n  $ make report\n\n[0] {ARCHIVE}"
     )

@@ -95,6 +95,18 @@ class Choice:
         return ", ".join(self.names)
 
 
+class Text:
+    """Any text of one line."""
+
+    def allows(self, value: object) -> bool:
+        """Whether `value` is one."""
+        return isinstance(value, str) and "\n" not in value and len(value) <= 4096
+
+    def describe(self) -> str:
+        """In words."""
+        return "a text of one line"
+
+
 @dataclass(frozen=True)
 class ListOf:
     """A list of distinct items of one kind, with at least `shortest` and at most `longest`."""

@@ -16,6 +16,7 @@ from cgsim.experiments.paired import BEFORE
 from cgsim.experiments.places_of_use import limits
 from cgsim.experiments.recommend import Study
 from cgsim.report import advice, headline, mail
+from cgsim.report.envelope import Answered
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "mail.txt"
 FACTS = mail.Facts(
@@ -219,7 +220,9 @@ def test_write_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is written with the options given, and the command says them."""
     asked = []
 
-    def run(machine: str, kernel: str, seed: int, others: object, given: object) -> mail.Results:
+    def run(
+        machine: str, kernel: str, seed: int, others: object, given: object, *chosen: object
+    ) -> mail.Results:
         asked.append((machine, kernel, seed, others, given))
         return sample.results()
 
@@ -238,3 +241,18 @@ def test_write_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         in command
     )
     assert len(said.verdicts) == 4
+
+
+def test_users_and_sections_chosen() -> None:
+    """A section that is not asked for is not there; what is answered is quoted, and named above."""
+    answered = Answered("Re: x", "<a@example.org>", (), "> one of theirs")
+    text = mail.compose(FACTS, sample.results(), ("updates",), answered)
+    assert text.startswith(
+        "Subject: Re: x\nIn-Reply-To: <a@example.org>\nReferences: <a@example.org>\n\n> one of"
+    )
+    assert "Updates (" in text
+    assert "Contention:" not in text
+    assert "Lookup must be really cheap" not in text
+    for wrong in ({"users": ["hook"]}, {"sections": ["update"]}):
+        with pytest.raises(UserError, match=r"unknown (user|section) '"):
+            mail.reply(**wrong)  # type: ignore[arg-type]
