@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cgsim.studies.run import sweep
     from cgsim.trace_replay.replay import replay, replay_file
     from cgsim.validation.host.calibrate import calibrate
+    from cgsim.validation.measure import measure
     from cgsim.workloads import list_workloads, load_workload
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "load_machine": "cgsim.machines",
     "load_workload": "cgsim.workloads",
     "lookup_cost": "cgsim.experiments.lookups",
+    "measure": "cgsim.validation.measure",
     "packet_budget": "cgsim.experiments.packets",
     "recommend": "cgsim.experiments.recommend",
     "replay": "cgsim.trace_replay.replay",
@@ -77,6 +79,7 @@ __all__ = [
     "load_machine",
     "load_workload",
     "lookup_cost",
+    "measure",
     "packet_budget",
     "plot",
     "recommend",

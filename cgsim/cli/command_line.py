@@ -61,6 +61,7 @@ VERBS = (
     "trace",
     "replay",
     "calibrate",
+    "measure",
     "validate",
 )
 """In the order of the help; each is a module here with `add(verbs)` and `run(options)`."""

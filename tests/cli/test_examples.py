@@ -21,6 +21,7 @@ TESTED_ELSEWHERE = {
     "compare": "tests/studies",
     "warm": "tests/report/test_warm.py",
     "calibrate": "tests/validation/test_host.py",
+    "measure": "tests/validation/test_measure.py",
 }
 QUICK = ("designs", "machines", "trace --list", "notebooks")
 

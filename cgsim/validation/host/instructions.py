@@ -70,3 +70,21 @@ def _no_operations(count):
     nops_11,
     nops_12,
 ) = (_no_operations(count) for count in WINDOWS)
+
+
+def _stamp_text():
+    if X86:
+        return "lfence\nrdtsc\nlfence\nshl $$32, %rdx\nor %rdx, %rax", "={rax},~{rdx}"
+    return "isb\nmrs $0, cntvct_el0\nisb", "=r"
+
+
+@intrinsic
+def stamp(typingctx):
+    """The system's time-stamp counter, after all before it and before all after it."""
+
+    def codegen(context, builder, signature, arguments):
+        text, constraints = _stamp_text()
+        kind = ir.FunctionType(ir.IntType(64), [])
+        return builder.asm(kind, text, ",".join([constraints, *_FLAGS]), [], True)
+
+    return types.int64(), codegen

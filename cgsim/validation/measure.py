@@ -1,0 +1,303 @@
+"""Lookups of every design on this very host: the native reading of the source that is simulated.
+
+A population is built as `cgsim.lookup_cost` builds it, and the same callers look up the same
+cgroups and keys in the same order; only the reading differs. `Bench` holds one such population,
+times it natively, counts its native code's instructions, and predicts it on a machine.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cgsim.core.block_fields import TICKS
+from cgsim.core.host_memory import address_of, reserve
+from cgsim.core.rng import random_integers, random_permutation
+from cgsim.core.space import Timed
+from cgsim.core.system import System
+from cgsim.designs.base import list_designs
+from cgsim.errors import out_of_range
+from cgsim.experiments.places_of_use import IN_KERNEL, USERS, calls, fit, for_user, own_programs
+from cgsim.kernel import load_kernel
+from cgsim.limits import Range, check_choice, check_common
+from cgsim.machines.system_spec import system_spec
+from cgsim.stage.callers import BEHIND_DISPATCH, IGNORE_DATUM, IN_HAND, NO_CALLER, Caller
+from cgsim.stage.loops import DEPENDENT, THROUGHPUT, Harness, compiled_for, run_lookups
+from cgsim.stage.population import build_population, design_of
+from cgsim.stage.surroundings import Stage
+from cgsim.validation.host.core_to_core import usable_cpus
+from cgsim.validation.host.lookups import native_alone, take_stamps, timed_alone
+from cgsim.validation.host.stepping import count_instructions
+from cgsim.validation.host.timing import times
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cgsim.machines.model import Machine
+
+MODES = ("throughput", "dependent", "isolated")
+_NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
+_NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
+_REPEATS = Range(3, 1000)
+_UNSTABLE = 0.1
+_STREAM = 1 << 14
+_WARM_PAIRS = 1 << 21
+_COUNTED = (100, 1100)
+_LONGEST_ALONE_BYTES = 1 << 28
+
+
+class Bench:
+    """One design's population on this host.
+
+    caller : of the first user that can have the design; "bare" lookups have none.
+    """
+
+    def __init__(self, name: str, n_cgroups: int, n_keys: int, footprint_bytes: int, seed: int):
+        user = next(each for each in USERS.values() if fit(name, each.name).usable)
+        design, use = for_user(name, user.name)
+        place = IN_HAND if user.family == IN_KERNEL else BEHIND_DISPATCH
+        self.user = user.name
+        self.seed, self.footprint_bytes = seed, footprint_bytes
+        self.stage = Stage(
+            load_kernel("7.3.4"), place, use, calls(design), 64, max(footprint_bytes, 64),
+            stream_entries=_STREAM, own_programs=own_programs(design),
+        )  # fmt: skip
+        self.population = build_population(
+            design, n_cgroups=n_cgroups, n_keys=n_keys, seed=seed, prepare=self.stage.prepare,
+            cpus=len(usable_cpus()),
+        )  # fmt: skip
+        sockets = self.stage.furnish(self.population, np.arange(n_cgroups), seed)
+        self.actors = self.population.cgroups if place == IN_HAND else sockets
+        order = np.empty((_STREAM, 2), dtype=np.int64)
+        for column, bound in enumerate((n_cgroups, n_keys)):
+            order[:, column] = random_integers(_STREAM, seed, 100 + column, bound)
+        self.order = order
+        self.stage.fill_stream(self.population, self.actors, order)
+        self.ring = reserve(max(footprint_bytes, 64))
+        self.ring[:] = 1
+        population = self.population
+        self.what = (population.parameters, population.cgroups, population.keys)
+
+    def caller(self, who: str) -> Caller:
+        """The caller of "bare" lookups, or of the user's."""
+        return NO_CALLER if who == "bare" else self.stage.caller(self.population)
+
+    def _use(self, who: str) -> int:
+        return IGNORE_DATUM if who == "bare" else self.stage.use
+
+    def native(self, mode: str, who: str, repeats: int) -> np.ndarray:
+        """float64[repeats]: ns of a lookup."""
+        caller, use = self.caller(who), self._use(who)
+        space = self.population.native
+        if mode != "isolated":
+            number = _NUMBERS[mode]
+
+            def run() -> None:
+                run_lookups(space, *self.what, self.order, number, use, _NO_HARNESS, caller)
+
+            return times(run, len(self.order), repeats)
+        return self._native_alone(caller._replace(use=use), repeats)
+
+    def _native_alone(self, caller: Caller, repeats: int) -> np.ndarray:
+        """Of each repetition the median over its lookups, less the stamps' own time.
+
+        The counter ticks coarsely on some guests, so means of the middle half are taken.
+        """
+        kernel = compiled_for(native_alone, type(self.population.parameters))
+        number = min(1000, max(_LONGEST_ALONE_BYTES // max(self.footprint_bytes, 1) // 4, 40))
+        stamps = np.zeros(number, dtype=np.int64)
+        ring, lines = address_of(self.ring), self.footprint_bytes // 64
+        tick_ns, empty = stamp_ns()
+        found = np.empty(repeats)
+        for i in range(-1, repeats):
+            first = (i + 1) * number % (_STREAM - number)
+            part = self.order[first : first + number]
+            moved = caller._replace(stream=caller.stream + 16 * first)
+            kernel(self.population.native, *self.what, part, moved, ring, lines, stamps)
+            if i >= 0:
+                middle = np.sort(stamps)[number // 4 : -(number // 4)]
+                found[i] = (middle.mean() - empty) * tick_ns
+        return np.maximum(found, 0.01)
+
+    def instructions(self, mode: str, who: str) -> float | None:
+        """Instructions of a lookup's native code, its loop included; None: cannot be counted."""
+        caller, use = self.caller(who), self._use(who)
+        space, number = self.population.native, _NUMBERS.get(mode, THROUGHPUT)
+
+        def run(n: int) -> None:
+            run_lookups(space, *self.what, self.order[:n], number, use, _NO_HARNESS, caller)
+
+        few, many = _COUNTED
+        counted = count_instructions(lambda: run(few), lambda: run(many))
+        return None if counted is None else counted / (many - few)
+
+    def predict(
+        self, machine: Machine, mode: str, who: str, instructions: float | None
+    ) -> tuple[float, float]:
+        """(ns of a lookup on a machine, instructions that the engine counts without the rest).
+
+        instructions : of the native code; what it has more than the engine counts runs beside the
+        lookup, what it has less cannot be taken away.
+        """
+        caller, use = self.caller(who), self._use(who)
+        ns, counted = self._predict(machine, mode, caller, use, 0)
+        more = round((instructions or 0) - counted)
+        if more > 0:
+            ns, _ = self._predict(machine, mode, caller, use, more)
+        return ns, counted
+
+    def _predict(
+        self, machine: Machine, mode: str, caller: Caller, use: int, more: int
+    ) -> tuple[float, float]:
+        heap = self.population.heap
+        system = System(system_spec(machine), heap)
+        space = Timed(heap.mem, heap.block, system.cpu())
+        harness = _NO_HARNESS._replace(instructions=more)
+        number = _NUMBERS.get(mode, THROUGHPUT)
+        pairs = random_permutation(self.what[1].size * self.what[2].size, self.seed, 99)
+        warm = np.column_stack(np.divmod(pairs[:_WARM_PAIRS], self.what[2].size))
+        run_lookups(space, *self.what, warm, THROUGHPUT, IGNORE_DATUM, harness, NO_CALLER)
+        if mode == "isolated":
+            return self._predict_alone(machine, system, space, caller._replace(use=use), more)
+        play = (space, *self.what, self.order, number, use, harness, caller)
+        run_lookups(*play)
+        before, begin = system.counters(0)["instructions"], int(system.causes().sum())
+        run_lookups(*play)
+        cycles = (int(system.causes().sum()) - begin) / TICKS / len(self.order)
+        counted = (system.counters(0)["instructions"] - before) / len(self.order)
+        return machine.ns(cycles), counted
+
+    def _predict_alone(
+        self, machine: Machine, system: System, space: Timed, caller: Caller, more: int
+    ) -> tuple[float, float]:
+        kernel = compiled_for(timed_alone, type(self.population.parameters))
+        lines = self.footprint_bytes // 64
+        number = min(1000, max(_LONGEST_ALONE_BYTES // max(self.footprint_bytes, 1) // 4, 40))
+        ticks = np.zeros(number, dtype=np.int64)
+        pace = round(machine.cycles(machine.memory.ns_per_line or 0.0) * TICKS)
+        for first in (0, number):
+            part = self.order[first : first + number]
+            moved = caller._replace(stream=caller.stream + 16 * first)
+            before = system.counters(0)["instructions"]
+            kernel(space, *self.what, part, moved, self.stage.ring, lines, pace, more, ticks)
+        counted = (system.counters(0)["instructions"] - before) / number
+        return machine.ns(float(np.median(ticks)) / TICKS), counted
+
+
+def stamp_ns() -> tuple[float, float]:
+    """(ns of a tick of the time-stamp counter, ticks between two stamps with nothing between)."""
+    begin, first = time.perf_counter_ns(), _stamps(1)[0]
+    time.sleep(0.02)
+    last, end = _stamps(1)[0], time.perf_counter_ns()
+    gaps = np.diff(_stamps(4000))
+    quiet = np.sort(gaps)[gaps.size // 4 : -(gaps.size // 4)]
+    return (end - begin) / (last - first), float(quiet.mean())
+
+
+def _stamps(number: int) -> np.ndarray:
+    stamps = np.zeros(number, dtype=np.int64)
+    take_stamps(stamps)
+    return stamps
+
+
+def measure(
+    designs: Sequence[str] | None = None,
+    *,
+    n_cgroups: Sequence[int] = (1, 1000, 100_000),
+    n_keys: Sequence[int] = (1, 8, 64),
+    modes: Sequence[str] = MODES,
+    footprint_bytes: int = 1 << 21,
+    repeats: int = 15,
+    seed: int = 1,
+    machine: Machine | None = None,
+) -> pd.DataFrame:
+    """Time lookups of designs natively on this host.
+
+    Parameters
+    ----------
+    designs : names; None: all. One that cannot hold so many keys is left out.
+    n_cgroups, n_keys : sizes of populations, each with each
+    modes : "throughput", "dependent", "isolated" (alone, after a read of `footprint_bytes`)
+    repeats : of each; each is some thousand lookups
+    machine : also predict them on it, with the native code's instruction counts
+
+    Returns
+    -------
+    DataFrame: design, user, caller ("bare" or the user's), n_cgroups, n_keys, mode,
+    footprint_bytes, seed, repeats, ns (lower quartile over repetitions), median_ns, high_ns (upper
+    quartile), spread ((high - low) / median), stable (spread up to 10 %); with a machine also
+    machine, predicted_ns, error (predicted_ns / ns - 1), instructions (native; NaN if they cannot
+    be counted), engine_instructions.
+
+    Raises UserError for a bad argument.
+    """
+    names = [design.name for design in list_designs()] if designs is None else list(designs)
+    _REPEATS.check("measure", "repeats", repeats)
+    for mode in modes:
+        check_choice("measure", "modes", mode, MODES)
+    for count in n_cgroups:
+        check_common("measure", n_cgroups=count, footprint_bytes=footprint_bytes, seed=seed)
+    for count in n_keys:
+        check_common("measure", n_keys=count)
+    if not names or not modes:
+        raise out_of_range("measure", "designs", names, "one design and one mode at least")
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        most = design_of(name).max_keys
+        for cgroups in n_cgroups:
+            for keys in n_keys:
+                if keys <= most:
+                    bench = Bench(name, cgroups, keys, footprint_bytes, seed)
+                    rows += _rows(bench, name, modes, repeats, machine)
+    return pd.DataFrame(rows)
+
+
+def _rows(
+    bench: Bench, name: str, modes: Sequence[str], repeats: int, machine: Machine | None
+) -> list[dict[str, Any]]:
+    rows = []
+    counts: dict[tuple[str, str], float | None] = {}
+    for mode in modes:
+        for who in ("bare", bench.user):
+            values = bench.native(mode, who, repeats)
+            low, middle, high = (float(v) for v in np.percentile(values, (25, 50, 75)))
+            row = {
+                "design": name,
+                "user": bench.user,
+                "caller": who,
+                "n_cgroups": bench.population.cgroups.size,
+                "n_keys": bench.population.keys.size,
+                "mode": mode,
+                "footprint_bytes": bench.footprint_bytes if mode == "isolated" else 0,
+                "seed": bench.seed,
+                "repeats": repeats,
+                "ns": low,
+                "median_ns": middle,
+                "high_ns": high,
+                "spread": (high - low) / middle,
+                "stable": (high - low) / middle <= _UNSTABLE,
+            }
+            if machine is not None:
+                key = ("dependent" if mode == "dependent" else "throughput", who)
+                if key not in counts:
+                    counts[key] = bench.instructions(*key)
+                ns, counted = bench.predict(machine, mode, who, counts[key])
+                native = counts[key]
+                row |= {
+                    "machine": machine.name,
+                    "predicted_ns": ns,
+                    "error": ns / low - 1,
+                    "instructions": np.nan if native is None else native,
+                    "engine_instructions": counted,
+                }
+            rows.append(row)
+    return rows
+
+
+def host_load() -> str:
+    """How busy the host is, for those who read the figures."""
+    return f"load average {os.getloadavg()[0]:.1f} on {len(usable_cpus())} CPUs"

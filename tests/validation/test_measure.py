@@ -1,0 +1,77 @@
+"""Lookups on this host: what is timed is right, counted and predicted; never how long it takes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from cgsim.cli.command_line import run
+from cgsim.errors import UserError
+from cgsim.machines import load_machine
+from cgsim.validation.host.kernels import additions
+from cgsim.validation.host.stepping import can_step, count_instructions
+from cgsim.validation.measure import Bench, measure
+
+pytestmark = pytest.mark.compiled
+
+
+@pytest.mark.skipif(not can_step(), reason="no ptrace here")
+def test_instructions_are_counted_by_stepping() -> None:
+    fewer = count_instructions(lambda: additions(50, 0), lambda: additions(250, 0))
+    more = count_instructions(lambda: additions(50, 0), lambda: additions(450, 0))
+    if fewer is None or more is None:
+        pytest.skip("a child cannot be stepped here")
+    assert 300 <= fewer <= 1400  # an addition, a count, a compare and a branch, or unrolled
+    assert 1.6 < more / fewer < 2.4
+
+
+@pytest.mark.engine
+def test_a_lookup_is_measured_and_predicted() -> None:
+    frame = measure(
+        ["idr"], n_cgroups=[3], n_keys=[2], footprint_bytes=4096, repeats=3,
+        machine=load_machine("zen5-vm"),
+    )  # fmt: skip
+    assert list(frame["caller"]) == ["bare", "driver"] * 3
+    assert list(frame["mode"].unique()) == ["throughput", "dependent", "isolated"]
+    assert (frame["ns"] > 0).all()
+    assert (frame["ns"] <= frame["high_ns"]).all()
+    assert np.allclose(frame["error"], frame["predicted_ns"] / frame["ns"] - 1)
+    assert (frame["engine_instructions"] > 5).all()
+    assert frame["predicted_ns"].between(0.3, 3000).all()
+
+
+def test_designs_that_cannot_hold_the_keys_are_left_out() -> None:
+    assert measure(["subsys"], n_cgroups=[1], n_keys=[64], repeats=3).empty
+
+
+def test_a_bench_does_not_measure_nothing() -> None:
+    bench = Bench("list", 4, 2, 0, 1)
+    found = bench.native("throughput", "bare", 3)
+    assert found.shape == (3,)
+    assert (found > 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"designs": ["idrr"]}, "idrr"),
+        ({"modes": ["cold"]}, "modes = 'cold'"),
+        ({"repeats": 1}, "repeats = 1"),
+        ({"n_cgroups": [0]}, "n_cgroups = 0"),
+        ({"designs": []}, "one design and one mode"),
+    ],
+)
+def test_bad_arguments_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        measure(**options)  # type: ignore[arg-type]
+
+
+def test_the_verb_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--design", "list", "--cgroups", "2", "--keys", "1", "--mode", "throughput"]
+    assert run(["measure", *arguments, "--repeats", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["caller"] for row in found["rows"]] == ["bare", "driver"]
+    assert "load average" in found["host"]
+    assert run(["measure", "--cgroups", "many"]) == 2
