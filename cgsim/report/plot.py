@@ -274,6 +274,11 @@ def cpi_stacks(frame: pd.DataFrame, panels: Mapping[str, str], by: str = "worklo
     return figure
 
 
+def cause_colour(cause: str) -> str:
+    """The fill of a cause in the CPI stacks."""
+    return _FILLS[cause][0]
+
+
 def _matters(frame: pd.DataFrame, cause: str) -> bool:
     share = frame[f"{cause}_cycles"] / frame["cycles"].clip(lower=1e-9)
     return bool((share > 0.005).any())

@@ -65,7 +65,7 @@ def explorer_data(sweeps: Mapping[str, tuple[pd.DataFrame, str]]) -> dict[str, A
     """The points of `explorer` for a page's script: rows, and which columns are chosen by what."""
     rows = [
         (title, row["mode"], float(row[x]), row["design"],
-         *(_number(row[name]) for name in ("ns", "ns_low", "ns_high")))
+         *(number_or_none(row[name]) for name in ("ns", "ns_low", "ns_high")))
         for title, (frame, x) in sweeps.items()
         for _, row in frame.iterrows()
     ]  # fmt: skip
@@ -77,7 +77,7 @@ def explorer_data(sweeps: Mapping[str, tuple[pd.DataFrame, str]]) -> dict[str, A
     return {"choices": choices, "columns": _COLUMNS, "rows": rows}
 
 
-def _number(value: float) -> float | None:
+def number_or_none(value: float) -> float | None:
     """A number to four digits; None where there is none."""
     return None if math.isnan(value) else float(f"{value:.4g}")
 

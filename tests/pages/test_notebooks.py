@@ -29,6 +29,13 @@ TINY: dict[str, dict[str, Any]] = {
     "02_designs": {"designs": ["list", "hash", "direct"], "n_keys": 2, "n_cgroups": 20},
     "03_percpu": {"replicates": 1, "cpus": [1, 2, 4], "cgroups": [1, 10]},
     "07_interface": {"machine": "zen5-vm", "cpus": 2},
+    "09_explorer": {
+        "designs": ["list", "hash", "direct"],
+        "replicates": 2,
+        "lookups": 20,
+        "n_keys": 2,
+        "n_cgroups": 20,
+    },
     "10_mail": {"replicates": 2, "sections": ["elsewhere"]},
 }
 NAMES = sorted(TINY)
