@@ -3,6 +3,8 @@
 PYTHON ?= python3
 PRESET ?= quick
 OUT ?= reports
+PORT ?= 8888
+BROWSER ?= yes
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +28,7 @@ help:
 	@echo "make test                      the tests (make test-slow: the slow ones)"
 	@echo "make bench                     speed of the engine (make picture: the README's figure)"
 	@echo "make lint                      ruff, mypy, import contracts (make format: rewrite)"
-	@echo "make lab                       JupyterLab on the notebooks"
+	@echo "make lab [PORT=8888] [BROWSER=no]  JupyterLab on the notebooks"
 	@echo "make notebooks                 notebooks/*.ipynb from notebooks/*.py"
 	@echo "make coverage                  coverage with the compiler off"
 	@echo "make boundscheck               the engine's tests with array bounds checked"
@@ -80,7 +82,7 @@ notebooks: $(STAMP)
 	$(BIN)/cgsim notebooks
 
 lab: notebooks
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --port=$(PORT) $(if $(filter no,$(BROWSER)),--no-browser) notebooks
 
 # Compiled lines count as covered even where they never ran, so the compiler is off here.
 coverage: $(STAMP)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import inspect
+import re
 import sys
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cgsim.errors import (
@@ -136,3 +139,41 @@ def chosen_designs(names: Sequence[str], user: str | None, n_keys: int) -> list[
         what = "left out" if wanted is None else "cannot be used there, simulated all the same"
         print(f"cgsim: {design} {what}: {why}", file=sys.stderr)
     return chosen if wanted is None else list(dict.fromkeys(names))
+
+
+def named_designs(names: Sequence[str]) -> list[str]:
+    """The names of designs, where a file (`./mine.py`) stands for those that it adds.
+
+    Raises UserError for a file that cannot be read or run, and for one that adds no design.
+    """
+    found: list[str] = []
+    for name in names:
+        found += _designs_of(Path(name)) if name.endswith(".py") else [name]
+    return found
+
+
+def _designs_of(path: Path) -> list[str]:
+    from cgsim.designs import list_designs
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; allowed: a design's name or a file that adds one")
+    # compiled code is kept by the module's name: it must be one that can be imported
+    name = re.sub(r"\W", "_", path.stem)
+    if name in sys.modules:
+        raise UserError(f"{path}: a module {name} is loaded already; give the file another name")
+    spec = importlib.util.spec_from_file_location(name, path)
+    before = {design.name for design in list_designs()}
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the file does
+        raise UserError(f"{path}: {type(error).__name__}: {error}") from None
+    added = [design.name for design in list_designs() if design.name not in before]
+    if not added:
+        raise UserError(f"{path}: adds no design; allowed: a file that calls add_design")
+    return added

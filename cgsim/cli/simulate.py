@@ -13,6 +13,7 @@ from cgsim.cli.parsing import (
     checked_parameters,
     chosen_designs,
     given_options,
+    named_designs,
 )
 from cgsim.cli.printing import print_json, records
 from cgsim.errors import UserError
@@ -39,6 +40,7 @@ examples:
   cgsim simulate --design idr -p n_keys=8 -p seed=7 --json
   cgsim simulate --design all --user packet-hook -p n_keys=30
   cgsim simulate --design table --out table.csv
+  cgsim simulate --design ./mine.py --design list
 
 A design given as all stands for those that the user can have; the others are named with the reason.
 Workloads: a name of cgsim workloads, a file of your own, or alone: lookups of random cgroups and
@@ -47,7 +49,7 @@ The table shows means over replicates with a 95 % interval; --out and --json hav
 """,
     )
     verb.add_argument(
-        "--design", action="append", required=True, metavar="NAME", help="repeat to compare, or all"
+        "--design", action="append", required=True, metavar="NAME|FILE", help="or all; repeat"
     )
     verb.add_argument(
         "--user", metavar="NAME", help="driver, packet-hook, counter or bpf-map (the workload's)"
@@ -71,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--out {options.out}: allowed: a name that ends in .csv or .parquet")
     alone = options.workload == "alone"
     given = checked_parameters(options, cgsim.lookup_cost if alone else None)
-    designs = chosen_designs(options.design, *_place(options, given, alone))
+    designs = chosen_designs(named_designs(options.design), *_place(options, given, alone))
     given |= given_options(options, "user")
     if alone:
         frames = [cgsim.lookup_cost(name, options.machine, **given) for name in designs]

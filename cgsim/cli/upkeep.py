@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import cgsim
-from cgsim.cli.parsing import add_json, add_parameters, add_verb, checked_parameters
+from cgsim.cli.parsing import add_json, add_parameters, add_verb, checked_parameters, named_designs
 from cgsim.cli.printing import print_json, records
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ waits for a grace period), then its time and what that rests on.
 """,
     )
     verb.add_argument(
-        "--design", action="append", required=True, metavar="NAME", help="repeat to compare"
+        "--design", action="append", required=True, metavar="NAME|FILE", help="repeat to compare"
     )
     verb.add_argument(
         "--machine", default="zen5-vm", metavar="NAME|FILE", help="a name or a profile (zen5-vm)"
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
 
     given = checked_parameters(options, cgsim.upkeep)
     frame = pd.concat(
-        [cgsim.upkeep(name, options.machine, **given) for name in options.design],
+        [cgsim.upkeep(name, options.machine, **given) for name in named_designs(options.design)],
         ignore_index=True,
     )
     points = cgsim.summarise(frame)

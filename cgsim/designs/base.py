@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from numba.extending import overload
@@ -87,6 +88,22 @@ class Design:
     needs_cgroup: bool = True
     """False where the datum is found without the cgroup's address: it need not be loaded."""
 
+    def __repr__(self) -> str:
+        """Name and title: the functions say nothing to a reader."""
+        return f"<Design {self.name}: {self.title}>"
+
+    def _repr_html_(self) -> str:
+        """A notebook's display of one design."""
+        facts = {
+            "mirrors": self.mirrors, "from the cgroup to the datum": self.loads_to_datum,
+            "a reader holds": self.reader_side, "keys": f"{self.max_keys:,}",
+        }  # fmt: skip
+        rows = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in facts.items()
+        )
+        return f"<b>{escape(self.name)}</b>: {escape(self.title)}<table>{rows}</table>"
+
     @property
     def keeps_list(self) -> bool:
         """Whether the owner of a key has a list by which `drop` finds its data."""
@@ -126,9 +143,21 @@ def get_design(name: str) -> Design:
     return _BY_NAME[name]
 
 
+class Designs(list[Design]):
+    """A list of designs, which a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(d.name)}</td><td>{escape(d.title)}</td><td>{escape(d.mirrors)}</td>"
+            f"</tr>"
+            for d in self
+        )
+        return f"<table><tr><th>design</th><th>what</th><th>mirrors</th></tr>{rows}</table>"
+
+
 def list_designs() -> list[Design]:
     """All designs, in order of registration."""
-    return list(_BY_NAME.values())
+    return Designs(_BY_NAME.values())
 
 
 def _generic(operation: str) -> Callable[[Callable[..., Any]], Any]:

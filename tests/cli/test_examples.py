@@ -33,10 +33,11 @@ def verbs() -> dict[str, argparse.ArgumentParser]:
 
 def examples() -> list[str]:
     """What stands after `cgsim`, without the explanation behind it."""
-    texts = [(ROOT / "README.md").read_text(), *(str(v.epilog) for v in verbs().values())]
+    files = (ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "howto.md")
+    texts = [*(path.read_text() for path in files), *(str(v.epilog) for v in verbs().values())]
     lines = [line for text in texts for line in text.splitlines()]
     found = [
-        re.split(r" {2,}|;| > ", match[1])[0].strip()
+        re.split(r" {2,}|;| > | # ", match[1])[0].strip()
         for line in lines
         if (match := re.match(r" +(?:\.venv/bin/)?cgsim (\S.*)", line))
     ]
@@ -53,7 +54,21 @@ def test_every_verb_has_an_example() -> None:
     assert {example.split()[0] for example in examples()} >= set(verbs())
 
 
+MAIL = "From: A <a@example.org>\nMessage-ID: <1@example.org>\nSubject: x\n\n" + "said\n" * 40
+
+
 def run(example: str, directory: Path) -> None:
+    """Run one where the files of one's own lie that examples speak of."""
+    for name in ("data", "docs"):
+        if not (directory / name).exists():
+            (directory / name).symlink_to(ROOT / name)
+    design = (ROOT / "cgsim" / "designs" / "list_walk.py").read_text()
+    (directory / "mine.py").write_text(design.replace('name="list"', 'name="mine"'))
+    (directory / "my-network.yml").write_text((ROOT / "data/workloads/network.yml").read_text())
+    machine = (ROOT / "data" / "machines" / "zen5-vm.yml").read_text()
+    (directory / "my-machine.yml").write_text(machine)
+    for name in ("their.eml", "their-mail.eml"):
+        (directory / name).write_text(MAIL)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cgsim", *shlex.split(example)],
         cwd=directory, capture_output=True, text=True, timeout=1800,
@@ -64,8 +79,6 @@ def run(example: str, directory: Path) -> None:
 
 @pytest.mark.parametrize("example", [e for e in examples() if e.startswith(QUICK)])
 def test_a_quick_example_runs(example: str, tmp_path: Path) -> None:
-    text = (ROOT / "data" / "machines" / "zen5-vm.yml").read_text()
-    (tmp_path / "my-machine.yml").write_text(text)
     run(f"{example} --out made" if example == "notebooks" else example, tmp_path)
 
 
