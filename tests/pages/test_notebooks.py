@@ -28,6 +28,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "02_designs": {"designs": ["list", "hash", "direct"], "n_keys": 2, "n_cgroups": 20},
     "03_percpu": {"replicates": 1, "cpus": [1, 2, 4], "cgroups": [1, 10]},
+    "06_validation": {},
     "07_interface": {"machine": "zen5-vm", "cpus": 2},
     "09_explorer": {
         "designs": ["list", "hash", "direct"],

@@ -1,0 +1,46 @@
+"""This host: calibrated, measured, predicted; writes data/validation/host.yml and host.csv.
+
+Run with `python -m benchmarks.host` on a host as quiet as can be had; takes about ten minutes,
+nearly all of it to compile the engine for each design. Nothing is fitted to the lookups: the
+profile is what `cgsim calibrate` finds, the instructions are the native code's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from cgsim.data import data_path
+from cgsim.files import write_atomically
+from cgsim.validation.host.calibrate import calibrate
+from cgsim.validation.measure import host_load, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DESIGNS = ("list", "hash-rcu", "idr", "table", "direct", "storage")
+CGROUPS = (1, 1000, 100_000)
+KEYS = (8,)
+REPEATS = 15
+
+
+def main(designs: Sequence[str] = DESIGNS) -> None:
+    """Calibrate, measure, predict, and write both files."""
+    found = calibrate()
+    write_atomically(data_path("validation", "host.yml"), found.text())
+    parts = []
+    for name in designs:
+        load = host_load()
+        part = measure(
+            [name], n_cgroups=CGROUPS, n_keys=KEYS, repeats=REPEATS, machine=found.machine
+        )
+        parts.append(part.assign(host=load))
+        frame = pd.concat(parts, ignore_index=True)
+        text = frame.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+        write_atomically(data_path("validation", "host.csv"), text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or DESIGNS)

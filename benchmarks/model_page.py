@@ -1,0 +1,75 @@
+"""docs/MODEL.md: what is modelled and what is not, with the measured error of each statement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from cgsim.files import write_atomically
+from cgsim.validation.summary import BOUNDS, load_rows, summary, worst
+
+OUT = Path(__file__).resolve().parents[1] / "docs" / "MODEL.md"
+TEXT = Path(__file__).with_name("model_page.md")
+
+
+def write() -> None:
+    """Fill the measured errors of the stored rows into the text."""
+    rows = load_rows()
+    text = TEXT.read_text(encoding="utf-8")
+    families = summary(rows).set_index("family")
+    for name in BOUNDS:
+        found = families.loc[name] if name in families.index else None
+        text = text.replace(f"{{{name}}}", "not measured" if found is None else _error(found))
+    text = text.replace("{families}", _families(families))
+    text = text.replace("{groups}", _groups(rows))
+    text = text.replace("{worst}", _worst(rows))
+    write_atomically(OUT, text)
+
+
+def _error(row: pd.Series) -> str:
+    return f"median {row['median']:.0%}, 90th percentile {row['ninetieth']:.0%} of {row['n']} rows"
+
+
+def _families(families: pd.DataFrame) -> str:
+    lines = [
+        "| family | rows | median | 90th percentile | pairs in order | bound | kept |",
+        "| --- | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    for name, row in families.iterrows():
+        bound = BOUNDS[str(name)]
+        kept = "yes" if row["within"] else "**no**"
+        lines.append(
+            f"| {bound.title} | {row['n']} | {row['median']:.1%} | {row['ninetieth']:.1%} "
+            f"| {row['ordered']:.1%} of {row['pairs']} | {bound.median:.0%} / "
+            f"{bound.ninetieth:.0%} / {bound.ordered:.0%} | {kept} |"
+        )
+    return "\n".join(lines)
+
+
+def _groups(rows: pd.DataFrame) -> str:
+    lines = [
+        "| family | of it | rows | median | 90th percentile |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for family in rows["family"].unique():
+        table = summary(rows[rows["family"] == family], ["family", "group"])
+        lines += [
+            f"| {family} | {row['group']} | {row['n']} | {row['median']:.1%} "
+            f"| {row['ninetieth']:.1%} |"
+            for row in table.to_dict("records")
+        ]
+    return "\n".join(lines)
+
+
+def _worst(rows: pd.DataFrame) -> str:
+    lines = [
+        "| family | row | conditions | measured | predicted | what is missing |",
+        "| --- | --- | --- | ---: | ---: | --- |",
+    ]
+    lines += [
+        f"| {row['family']} | {row['name']} | {row['conditions']} | {row['measured']:.4g} "
+        f"{row['unit']} | {row['predicted']:.4g} | {row['cause']} |"
+        for row in worst(rows).to_dict("records")
+    ]
+    return "\n".join(lines)
