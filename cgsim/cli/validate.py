@@ -56,7 +56,8 @@ What was not measured (--x, --cgroups, ...) gets a row without a value.
     published.add_argument(
         "--benchmark",
         metavar="NAME",
-        help="perfbook_count, perfbook_hash, local_storage or hashmap_lookup",
+        help="perfbook_count, perfbook_hash, perfbook_cas, core_to_core, local_storage or "
+        "hashmap_lookup",
     )
     published.add_argument("--case", metavar="NAME", help="one case of the benchmark")
     published.add_argument("--x", metavar="N,...", help="threads or table sizes")

@@ -110,12 +110,13 @@ from cgsim.core.recency import (
     to_front,
 )
 from cgsim.core.retention import DRAW_BITS, is_left
-from cgsim.core.rng import random_bits
+from cgsim.core.rng import mix64, random_bits
 
 LINE_SHIFT = 6
 PAGE_4K, PAGE_2M, PAGE_1G = range(3)
 _CAUSE_BITS = 4
 _PLAIN_BITS = 4
+_DRAW = (1 << 31) - 1
 
 
 @inlined
@@ -423,7 +424,7 @@ def _insert(cache, row, entry):
     ways = fixed(cache, K_WAYS)
     if fixed(cache, K_RANDOM) != 0 and peek_u32(row + 4 * (ways - 1)) != 0:
         add(cache, K_RANDOM, 1)
-        way = (random_bits(fixed(cache, K_RANDOM), entry & NAME_MASK, 0) >> 32) * ways >> 31
+        way = (mix64(get(cache, K_RANDOM)) & _DRAW) * ways >> 31
         victim = peek_u32(row + 4 * way)
         to_front(row, ways, way, entry)
         return victim
