@@ -11,6 +11,7 @@ import numpy as np
 
 from cgsim.errors import UserError
 from cgsim.report.figure import new_figure, styled
+from cgsim.report.points import belongs, point
 from cgsim.report.sentences import plain
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def by_cpus(frame: pd.DataFrame, ylabel: str, xlabel: str = "CPUs", column: str 
         for number, (layout, rows) in enumerate(means.groupby("layout", sort=False)):
             rows = rows.sort_values("cpus")
             for axes in (left, right):
-                axes.plot(rows["cpus"], rows[column], label=str(layout), **_style(number))
+                line = axes.plot(rows["cpus"], rows[column], label=str(layout), **_style(number))
+                belongs(str(layout), *line)
+                for x, y in zip(rows["cpus"], rows[column], strict=True):
+                    point(axes, x, y, str(layout), f"{layout}, {x:g} {xlabel}: {y:.3g} ns")
         left.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, title="both axes log")
         right.set(xlabel=xlabel, ylim=(0, None), title="the same, linear")
         _whole_ticks(left, sorted(means["cpus"].unique()))
@@ -67,10 +71,20 @@ def memory(frame: pd.DataFrame) -> Figure:
         most, one = frame["possible"].max(), frame["cgroups"].min()
         for number, (layout, rows) in enumerate(frame.groupby("layout", sort=False)):
             single = rows[rows["cgroups"] == one].sort_values("possible")
-            left.plot(single["possible"], single["bytes"], label=str(layout), **_style(number))
+            line = left.plot(
+                single["possible"], single["bytes"], label=str(layout), **_style(number)
+            )
+            belongs(str(layout), *line)
+            for x, y in zip(single["possible"], single["bytes"], strict=True):
+                point(left, x, y, str(layout), f"{layout}, {x:g} possible CPUs: {y:,.0f} bytes")
             many = rows[rows["possible"] == most].sort_values("cgroups")
             mib = many["total_bytes"] / 2**20
-            right.plot(many["cgroups"], mib, label=str(layout), **_style(number))
+            belongs(
+                str(layout),
+                *right.plot(many["cgroups"], mib, label=str(layout), **_style(number)),
+            )
+            for x, y in zip(many["cgroups"], mib, strict=True):
+                point(right, x, y, str(layout), f"{layout}, {x:,g} cgroups: {y:,.3g} MiB")
         left.set(xscale="log", yscale="log", xlabel="possible CPUs", ylabel="bytes of one counter")
         _whole_ticks(left, sorted(frame["possible"].unique()))
         right.set(
@@ -89,7 +103,12 @@ def skew(frame: pd.DataFrame) -> Figure:
         figure, (axes,) = new_figure(3.8, 1)
         means = frame.groupby(["layout", "zipf"], sort=False)["ns"].mean().reset_index()
         for number, (layout, rows) in enumerate(means.groupby("layout", sort=False)):
-            axes.plot(rows["zipf"], rows["ns"], label=str(layout), **_style(number))
+            belongs(
+                str(layout),
+                *axes.plot(rows["zipf"], rows["ns"], label=str(layout), **_style(number)),
+            )
+            for x, y in zip(rows["zipf"], rows["ns"], strict=True):
+                point(axes, x, y, str(layout), f"{layout}, exponent {x:g}: {y:.3g} ns")
         axes.set(
             yscale="log", xlabel="Zipf exponent of the cgroups' popularity", ylabel="ns per update"
         )

@@ -236,6 +236,44 @@ def test_figures_are_dark_on_dark_pages(browser: Browser, tiny_report: Path) -> 
     context.close()
 
 
+AXE = Path(os.environ.get("CGSIM_AXE", "node_modules/axe-core/axe.min.js"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["10_tiny.html", "index.html"])
+def test_accessible(browser: Browser, tiny_report: Path, name: str, scheme: str) -> None:
+    """axe finds nothing serious."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: npm install axe-core, or CGSIM_AXE=its axe.min.js")
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto((tiny_report / name).as_uri())
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run().then((result) => result.violations)")
+    context.close()
+    bad = [
+        (v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
+    ]
+    assert bad == []
+
+
+def photograph(browser: Browser, path: Path) -> None:
+    """A page at two widths: nothing is wider; a picture of each where CGSIM_SCREENSHOTS says."""
+    for device, width in (("desktop", 1280), ("phone", 390)):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        if target := os.environ.get("CGSIM_SCREENSHOTS"):
+            page.screenshot(path=Path(target) / f"{path.stem}-{device}.png", full_page=True)
+        page.close()
+
+
+def test_screenshots(browser: Browser, tiny_report: Path) -> None:
+    """Pages fit a desktop and a phone."""
+    for path in sorted(tiny_report.glob("*.html")):
+        photograph(browser, path)
+
+
 @pytest.mark.slow
 def test_pages_of_the_last_report(browser: Browser, root: Path) -> None:
     """Each page of the report that `make report` wrote opens offline."""
@@ -245,6 +283,7 @@ def test_pages_of_the_last_report(browser: Browser, root: Path) -> None:
     assert len(pages) == len(list(notebooks_directory().glob("*.py"))) + 1
     for path in pages:
         check_page(browser, path)
+        photograph(browser, path)
 
 
 @contextlib.contextmanager
