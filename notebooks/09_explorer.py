@@ -135,7 +135,7 @@ from cgsim.report.sentences import answer, leaders_sentence
 answer(
     leaders_sentence(one, "At this point"),
     "The intervals say how much hangs on the seed; how far the model is off, the first notebook "
-    "and `cgsim recommend` say. Other keys, cgroups or other code before the lookup can change "
+    "and cgsim recommend say. Other keys, cgroups or other code before the lookup can change "
     "the order: move the sliders.",
 )
 
