@@ -45,7 +45,7 @@ Nothing is ever sent: read it, edit it, send it yourself: `git send-email reply.
     verb.add_argument("--cgroups", type=int, dest="n_cgroups", metavar="N", help="likewise")
     for name, text in (
         ("user", "its numbers only (all four); repeat"),
-        ("section", "contention, updates or elsewhere only (all); repeat"),
+        ("section", "contention, updates, interface or elsewhere only (all); repeat"),
     ):
         verb.add_argument(f"--{name}", action="append", dest=f"{name}s", metavar="NAME", help=text)
     verb.add_argument("--quote", type=Path, metavar="FILE", help="a mail, or text, to be quoted")

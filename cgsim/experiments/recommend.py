@@ -24,6 +24,7 @@ from cgsim.experiments.paired import (
     wants_seeds,
 )
 from cgsim.experiments.places_of_use import able, get_user, limits
+from cgsim.experiments.recorded_interface import recorded_interface
 from cgsim.experiments.summary import interval_half_width
 from cgsim.experiments.upkeep import upkeep
 from cgsim.limits import check_common
@@ -224,6 +225,7 @@ def answer_of(study: Study, found: dict[str, Any] | None = None) -> dict[str, An
         "rate_per_s": rate,
         "seeds": len(costs.place),
         "error": _error_facts(costs.family),
+        "interface": recorded_interface(point.user),
         "orders": [_order_facts(costs.compare(chosen, other)) for other in rivals],
         "designs": [
             *(_usable_row(costs, design, study.cpus, rate) for design in ordered),

@@ -20,7 +20,7 @@ _IN_KERNEL = ("registered-type", "cgroup-priv", "cgroup-priv-kref")
 _BPF = ("cgroup-buf", "map-storage")
 """The fewest loads first."""
 _POSTED = ("cgroup-priv-as-posted", "cgroup-priv-kref-as-posted")
-_GIVES_UP = {
+GIVES_UP = {
     "registered-type": "memory in every cgroup, used or not; unregister has to wait",
     "cgroup-priv": "safety against a second device under a reused address; the driver tracks its"
     " own data",
@@ -59,7 +59,7 @@ class Recommendation:
                 if name != self.interface
             )
             + ".",
-            f"It gives up {_GIVES_UP[self.interface]}.",
+            f"It gives up {GIVES_UP[self.interface]}.",
             "Properties that fail: "
             + ", ".join(f"{name} {len(broken)}" for name, broken in self.posted.items())
             + f"; mended, none in {self.states} states (cgsim explore).",
@@ -76,7 +76,7 @@ def recommendation(user: str = DRIVER) -> Recommendation:
     """
     if user not in USERS:
         raise unknown_name("user", user, USERS)
-    candidates = _IN_KERNEL if user == DRIVER else _BPF
+    candidates = {DRIVER: _IN_KERNEL, "bpf-map": _BPF[1:]}.get(user, _BPF)
     cells = catalogue(interfaces=candidates)
     verdicts = {name: _counted(cells, name) for name in candidates}
     best = min(candidates, key=lambda name: verdicts[name][SILENT])

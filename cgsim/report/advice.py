@@ -61,10 +61,20 @@ def _behind(answer: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def interface_sentence(answer: Mapping[str, Any]) -> str:
+    """Which interface the searches speak for."""
+    found = answer["interface"]
+    named = found["interface"]
+    counts = found["unnoticed"]
+    others = [f"{name} {count}" for name, count in counts.items() if name != named]
+    beside = f" ({', '.join(others)})" if others else ""
+    unnoticed = f"{counts[named]} of {found['mistakes']} mistakes of its users pass unnoticed"
+    return f"{named}: {unnoticed}{beside}"
+
+
 LEGEND = (
-    "ns: what a lookup with its use adds to what the place of use costs anyway. 90 %: its "
-    "interval, with seeds and the model's error. behind: the named design, over the same seeds, "
-    "where that is claimed. *: never measured"
+    "ns: what a lookup with its use adds to what the place costs anyway. 90 %: its interval, with "
+    "the model's error. behind: the named design, where that is claimed. *: never measured"
 )
 
 
@@ -209,6 +219,10 @@ def printed(answer: Mapping[str, Any]) -> str:
         text.wrap(error_sentence(answer["error"])),
         _listed("limits", [f"{letter}: {limit}" for limit, letter in letters.items()]),
         _listed("cannot be used there", cannot(answer)),
+        _listed(
+            "interface",
+            [f"{interface_sentence(answer)}; it gives up {answer['interface']['gives_up']}"],
+        ),
         _listed("elsewhere", flips(answer) or ["no other answer at the points tried"]),
         text.wrap(machines(answer)),
         _listed("updates", [line for each in answer.get("updates", []) for line in _update(each)]),

@@ -27,17 +27,16 @@ PRESETS = {"quick": None, "full": 16}
 """Seeds of each preset; None: as many as decide."""
 
 SHOWN = {
-    "driver": ("subsys", "hash-rcu", "list", "table", "hash", "idr"),
-    "packet-hook": ("direct", "direct-inlined", "hash-rcu", "table", "idr", "list",
-                    "cgroup-storage"),
-    "counter": ("direct", "hash-rcu", "table", "idr", "percpu-htab"),
-    "bpf-map": ("array", "storage", "cgroup-storage", "htab"),
+    "driver": ("hash-rcu", "list", "table", "hash", "idr"),
+    "packet-hook": ("direct", "direct-inlined", "hash-rcu", "table", "idr", "list"),
+    "counter": ("direct", "hash-rcu", "table", "idr"),
+    "bpf-map": ("array", "storage", "htab"),
 }  # fmt: skip
 """Rows of each user's table: those of the thread and what became of them; all are compared."""
 
 CONTENDED = ("table", "hash-rcu", "hash", "v4", "dmem")
 UPDATED = ("hash-rcu", "table", "idr", "direct")
-SECTIONS = ("contention", "updates", "elsewhere")
+SECTIONS = ("contention", "updates", "interface", "elsewhere")
 """Parts of the mail that may be left out."""
 OPERATIONS = ("install", "remove", "drop key")
 _CPUS = (1, 8, 28, 64)
@@ -210,6 +209,7 @@ def compose(
         *_users(answers),
         _contention(results.contention) if "contention" in sections else "",
         _updates(results.updates) if "updates" in sections else "",
+        _interface(answers) if "interface" in sections else "",
         _elsewhere(answers) if "elsewhere" in sections else "",
         text.wrap(
             "Not modelled: the instruction cache and fetch, the machine's own branch predictor and "
@@ -329,21 +329,39 @@ def _updates(frame: pd.DataFrame) -> str:
         )  # fmt: skip
     first = frame.iloc[0]
     head = text.wrap(
-        f"Updates ({first['n_keys']} keys in each of {first['n_cgroups']} cgroups): an install's "
-        "locked instructions and bytes, a remove's and what it leaves waiting for a grace period, "
-        f"those of dropping a key; last ns of an install ({int(first['operations'])} timed, "
-        "nothing in between):"
+        f"Updates ({first['n_keys']} keys, {first['n_cgroups']} cgroups): locked instructions and "
+        "bytes of an install, of a remove with what waits for a grace period, of dropping a key; "
+        f"ns of an install ({int(first['operations'])} timed, nothing in between):"
     )
     headers = ("design", "install", "bytes", "remove", "waiting", "drop key", "ns")
     return f"{head}\n{text.table(rows, headers)}"
 
 
+def _interface(answers: Mapping[str, dict[str, Any]]) -> str:
+    """The thread's other half: which interface is not error-prone."""
+    posted = answers[_first(answers)]["interface"]["posted"]
+    broken = join_names([f"{name} {len(what)}" for name, what in posted.items()])
+    head = (
+        "Interface, by every interleaving of two to four actors (cgsim explore): of the properties "
+        f"looked for, as posted break {broken}; mended and proposed ones none."
+    )
+    said: dict[str, list[str]] = {}
+    for user, answer in answers.items():
+        said.setdefault(advice.interface_sentence(answer), []).append(user)
+    lines = [f"- {join_names(users)}: {sentence}" for sentence, users in said.items()]
+    return "\n".join([text.wrap(head), *(text.wrap(line, indent="  ") for line in lines)])
+
+
 def _elsewhere(answers: Mapping[str, dict[str, Any]]) -> str:
     """Where the answers flip."""
-    lines = []
+    lines, nowhere = [], []
     for user, answer in answers.items():
-        found = advice.flips(answer)
-        lines.append(f"- {user}: {'; '.join(found) if found else 'nowhere'}")
+        if found := advice.flips(answer):
+            lines.append(f"- {user}: {'; '.join(found)}")
+        else:
+            nowhere.append(user)
+    if nowhere:
+        lines.append(f"- {join_names(nowhere)}: nowhere")
     return "Where another design is before (one number changed at a time):\n" + "\n".join(
         text.wrap(line, indent="  ") for line in lines
     )

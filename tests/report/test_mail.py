@@ -150,7 +150,8 @@ _SENTENCES = (
     r"At 90,000 lookups", r"Against the guess", r"ns: what a lookup with its use",
     r"90 %: its interval", r"behind: the named", r"\*: never measured",
     r"Limits: a: ", r"Contention: CPUs", r"From 1 to 64 CPUs", r"Updates \(4 keys",
-    r"Where another design", r"- [a-z-]+: (nowhere|at )", r"Not modelled",
+    r"Interface, by every interleaving", r"- [a-z, -]+: [a-z-]+: \d+ of 20 mistakes",
+    r"Where another design", r"- [a-z, -]+: (nowhere|at )", r"Not modelled",
     r"cgsim 0.1.0, commit", r"This mail again",
 )  # fmt: skip
 
