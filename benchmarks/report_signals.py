@@ -45,10 +45,17 @@ class Outcome(NamedTuple):
     """In the output's directory and beside it."""
     seconds: float
     """Until the command itself had ended."""
+    was_working: bool
+    """Whether it had begun to write when the signal came."""
 
 
-def attempt(directory: Path, number: signal.Signals, after_s: float) -> Outcome:
-    """Start a report of two slow notebooks into `directory`/out, and send the signal."""
+def attempt(
+    directory: Path, number: signal.Signals, after_s: float, *, working: bool = True
+) -> Outcome:
+    """Start a report of two slow notebooks into `directory`/out, and send the signal.
+
+    after_s : since the report has begun to write, or since its process was started if not `working`
+    """
     sources = directory / "sources"
     sources.mkdir(parents=True, exist_ok=True)
     for name in ("01_slow", "02_slow"):
@@ -64,7 +71,11 @@ def attempt(directory: Path, number: signal.Signals, after_s: float) -> Outcome:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    end = time.monotonic() + 60
+    while working and not out.exists() and time.monotonic() < end:
+        time.sleep(0.02)
     time.sleep(after_s)
+    was_working = out.exists()
     start = time.monotonic()
     process.send_signal(number)
     try:
@@ -80,7 +91,7 @@ def attempt(directory: Path, number: signal.Signals, after_s: float) -> Outcome:
     mine = ("sources", "run.py", "__pycache__")
     entries = [path.name for path in directory.iterdir() if path.name not in mine]
     entries += [path.name for path in out.iterdir()] if out.is_dir() else []
-    return Outcome(status, len(left), entries, seconds)
+    return Outcome(status, len(left), entries, seconds, was_working)
 
 
 def marked(mark: str) -> list[int]:

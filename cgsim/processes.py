@@ -12,15 +12,22 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import secrets
 import signal
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from cgsim import guardian
+from cgsim.guardian import MARK
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_GUARDIAN = guardian.__file__
 
 
 @contextlib.contextmanager
@@ -49,6 +56,30 @@ def worker_pool(
                 child.kill()
             raise
         pool.shutdown()
+
+
+@contextlib.contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """Within the block: if this process is killed, all that it started is too, at once.
+
+    `folder` is then removed. See `cgsim.guardian`.
+    """
+    mark = secrets.token_hex(16)
+    watcher = subprocess.Popen(
+        [sys.executable, "-I", "-S", _GUARDIAN, mark, os.fspath(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True, cwd="/",
+    )  # fmt: skip
+    assert watcher.stdin is not None
+    word = b""
+    try:
+        with environment({MARK: mark}):
+            yield
+        word = b"done"
+    finally:
+        with contextlib.suppress(OSError), watcher.stdin:
+            watcher.stdin.write(word)
+        watcher.wait()
 
 
 def end_with_parent(parent: int) -> None:

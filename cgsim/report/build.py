@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsim.errors import UserError, out_of_range, unknown_name
 from cgsim.files import write_atomically
-from cgsim.processes import environment, worker_pool
+from cgsim.processes import environment, guarded, worker_pool
 from cgsim.report import html, manifest, publish
 from cgsim.report import notebooks as nb
 from cgsim.report.index import PageLink, render_index
@@ -111,6 +111,7 @@ def build_report(
     # the mail is simulated beside the notebooks, in a process of its own
     with (
         publish.unfinished(target) as aside,
+        guarded(aside),
         environment({**_jupyter_folders(aside), tally.TALLY: os.fspath(aside / _TALLY)}),
         worker_pool(1) as mailer,
     ):
