@@ -96,36 +96,21 @@ explored_table(list(explored.values()))
 
 # %%
 from cgsim.report.figure import show
-from cgsim.report.interface_page import lanes_alt, lanes_figure
+from cgsim.report.interface_page import show_schedule
 
-
-def draw(interface: str, scenario: str, broken: str) -> None:
-    """The shortest schedule of a violation."""
-    for violation in explored[interface].violations:
-        if (violation.scenario, violation.property) == (scenario, broken):
-            title = f"{interface}: violated, {broken}"
-            show(
-                lanes_figure(violation.schedule, title),
-                lanes_alt(violation.schedule, title),
-                light=True,
-            )
-            return
-    print(f"{interface}, {scenario}: {broken} was not violated in {states} states")
-
-
-draw("cgroup-priv-as-posted", "read in softirq", "no sleeping in atomic context")
+show_schedule(explored["cgroup-priv-as-posted"], "read in softirq", "no sleeping in atomic context")
 
 # %% [markdown]
 # i915's list of a device's data, written under each cgroup's own mutex: two locks, one list.
 
 # %%
-draw("cgroup-priv-as-posted", "two cgroups", "no list corrupted by two locks")
+show_schedule(explored["cgroup-priv-as-posted"], "two cgroups", "no list corrupted by two locks")
 
 # %% [markdown]
 # The getter of v4: the count is 0 already when it takes its reference.
 
 # %%
-draw("cgroup-priv-kref-as-posted", "removed in use", "no use after free")
+show_schedule(explored["cgroup-priv-kref-as-posted"], "removed in use", "no use after free")
 
 # %% [markdown]
 # ## Twenty mistakes

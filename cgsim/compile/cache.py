@@ -25,6 +25,7 @@ from pathlib import Path
 
 _KEPT_DIRECTORIES = 16  # of some 10 MB each
 _ENGINE = ("compile", "core", "designs", "percpu", "scenarios", "workloads")
+_COMPILES = re.compile(r"njit|intrinsic")
 _SETTINGS = ("NUMBA_BOUNDSCHECK", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")
 _MAGIC = b"cgsim compiled 1\n"
 _HASH_BYTES = hashlib.sha256().digest_size
@@ -46,7 +47,7 @@ def compiled_sources() -> list[Path]:
     return sorted(
         source
         for source in package.rglob("*.py")
-        if source.relative_to(package).parts[0] in _ENGINE or "njit" in source.read_text()
+        if source.relative_to(package).parts[0] in _ENGINE or _COMPILES.search(source.read_text())
     )
 
 

@@ -422,7 +422,7 @@ def _insert(cache, row, entry):
     their ends. Nothing but the level's own counts decides the draw.
     """
     ways = fixed(cache, K_WAYS)
-    if fixed(cache, K_RANDOM) != 0 and peek_u32(row + 4 * (ways - 1)) != 0:
+    if get(cache, K_RANDOM) != 0 and peek_u32(row + 4 * (ways - 1)) != 0:
         add(cache, K_RANDOM, 1)
         way = (mix64(get(cache, K_RANDOM)) & _DRAW) * ways >> 31
         victim = peek_u32(row + 4 * way)

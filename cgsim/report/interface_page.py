@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cgsim.report.figure import new_figure, styled
+from cgsim.report.figure import new_figure, show, styled
 from cgsim.report.sentences import plain
 from cgsim.report.tables import html_table
 
@@ -130,6 +130,17 @@ def lanes_alt(schedule: Sequence[Step], title: str) -> str:
     """The schedule in words."""
     steps = "; ".join(f"{n} {s.actor}: {s.does}" for n, s in enumerate(schedule, 1))
     return f"{title}. {steps}."
+
+
+def show_schedule(found: Explored, scenario: str, broken: str) -> None:
+    """Draw the shortest schedule of a violation; say so where the search found none."""
+    for violation in found.violations:
+        if (violation.scenario, violation.property) == (scenario, broken):
+            title = f"{found.name}: violated, {broken}"
+            schedule = violation.schedule
+            show(lanes_figure(schedule, title), lanes_alt(schedule, title), light=True)
+            return
+    print(f"{found.name}, {scenario}: {broken} was not violated in {found.states} states")
 
 
 def cost_table(costs: pd.DataFrame, cells: Sequence[Cell]) -> Any:

@@ -86,6 +86,8 @@ def array_kind_of(head: bytes) -> str | None:
 
 def tool_of(lines: list[str], cpus: CpuLimit) -> Lackey | Dinero | DynamoRioView | None:
     """The tool that writes such lines, none of which is empty; None for CSV and unknown text."""
+    if not lines:
+        return None
     records = [line for line in lines if not Lackey.OWN.match(line)]
     if len(records) < len(lines):
         if not records:

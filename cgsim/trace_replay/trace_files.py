@@ -131,6 +131,8 @@ def _read_text(source: str, found: _Bytes, columns: dict[str, str] | None, cpus:
     if tool is not None:
         _refuse_columns(columns, "lines of another tool")
         return read_text(source, text, tool)
+    if not lines:
+        raise unknown_text("")
     separator = find_separator(lines[0], columns)
     if separator is None:
         refuse_known_text(lines[0])

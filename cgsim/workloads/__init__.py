@@ -84,7 +84,8 @@ def load_workload(name: str | Path, /, **overrides: Any) -> AnyWorkload:
         if field not in base:
             raise unknown_name(f"field of workload {entry.name}", field, base)
     merged = {field: item.value for field, item in base.items()} | overrides
-    return _MODELS[entry.model](name=entry.name, title=entry.title, **merged)
+    model = _MODELS[entry.model]
+    return model(name=entry.name, title=entry.title, **model.follow(merged, overrides))
 
 
 def _values(entry: Entry) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from cgsim.errors import UserError, out_of_range
 from cgsim.limits import Range
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 LINE_BYTES = 64
 
@@ -80,6 +80,11 @@ class Workload:
     def refuse(self, name: str, allowed: str) -> UserError:
         """The error for this workload's value of a field."""
         return out_of_range(f"workload {self.name}", name, getattr(self, name), allowed)
+
+    @classmethod
+    def follow(cls, values: dict[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """The values, those that were not given made to fit those that were."""
+        return values
 
     def check(self) -> None:
         """Raise `UserError` if fields do not fit each other."""

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cgsim.core.host_memory import address_of
 from cgsim.errors import unknown_name
+from cgsim.limits import Range
 from cgsim.workloads import network_feed as feed
 from cgsim.workloads.acts import FROM_SKB, STAY, UP, USES, act_of
 from cgsim.workloads.base import (
@@ -38,6 +40,9 @@ from cgsim.workloads.base import (
 from cgsim.workloads.catalogue import shared
 from cgsim.workloads.draws import EXPONENTIAL, guide
 from cgsim.workloads.popularity import zipf_pmf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MAX_FLOWS = 1 << 22
 ARRIVALS = ("poisson", "on-off", "line-rate")
@@ -110,6 +115,18 @@ class NetworkWorkload(Workload):
     instructions_per_ns: float = quantity("instructions/ns", 0.01, 100)
     receive_ring_bytes: int = count("bytes", LINE_BYTES, 1 << 34)
     """Buffers and descriptors that packets arrive in."""
+
+    @classmethod
+    def follow(cls, values: dict[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """No more cgroups with sockets than leaves, nor inherited programs than keys."""
+        sizes = [values["n_cgroups"], values["children_per_cgroup"], values["n_keys"]]
+        if not all(Range(1, 1 << 21).holds(size) for size in sizes):
+            return values  # refused by its name, later
+        leaves = leaves_of(sizes[0], sizes[1]).size
+        most = {"active_cgroups": leaves, "inherited_programs": sizes[2]}
+        return values | {
+            name: min(values[name], high) for name, high in most.items() if name not in given
+        }
 
     def check(self) -> None:
         """Raise `UserError` if fields do not fit each other."""

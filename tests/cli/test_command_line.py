@@ -85,7 +85,10 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
             "'regular' is not allowed; allowed: percpu",
         ),
         ("misuse --design idx", "did you mean 'idr'"),
-        ("misuse --misuse twice", "allowed: ask for nothing, first key, install twice"),
+        (
+            "misuse --misuse twice",
+            "allowed: ask for nothing, first key, get during the last put, install twice",
+        ),
         ("trace", "SCENARIO is missing"),
         ("trace idr/deph=2", "idr/depth"),
         ("trace idr/depth=2 --kernel 5.0", "5.0"),
@@ -105,7 +108,7 @@ def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
         ("machines no-such-file.yml", "no-such-file.yml"),
         ("designs --josn", "unrecognized arguments: --josn"),
         ("replay trace.npy", "give --caches or --machine"),
-        ("validate published --benchmark perfbook", "did you mean 'perfbook_hash'"),
+        ("validate published --benchmark perfbook", "did you mean 'perfbook_cas'"),
         ("validate published --benchmark perfbook_count --x a", "--x = 'a' is not allowed"),
         ("validate other --benchmark perfbook_count", "unknown 'other'"),
         ("mail --machine zen", "unknown machine 'zen'"),
@@ -174,6 +177,7 @@ def test_simulate(
         facts = {"design": design, "machine": machine, "kernel": "7.3.4", "workload": workload}
         facts["user"] = "packet-hook"
         counts = {"n_cgroups": 10, "n_keys": 2, "mode": "workload", "footprint_bytes": 0}
+        counts["replicate"] = 0
         costs = {"ns": [1.0, 2.0], "cycles": [4.0, 8.0], "p50_ns": np.nan, "L1_cycles": [1.0, 3.0]}
         return pd.DataFrame({**facts, **counts, **costs, "TLB_cycles": 0.0})
 

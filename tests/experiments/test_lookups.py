@@ -136,7 +136,7 @@ def test_ages_and_orders_change_places_but_not_amounts():
             lambda: lookup_cost("list", MACHINE, prefetch_next_line="on"),
             "prefetch_next_line = 'on' .*true or false",
         ),
-        (lambda: lookup_cost("list", MACHINE, modes=["warm"]), "unknown mode 'warm'"),
+        (lambda: lookup_cost("list", MACHINE, modes=["warm"]), "modes = 'warm' is not allowed"),
         (lambda: lookup_cost("list", MACHINE, user="drivr"), "unknown user 'drivr'.*'driver'"),
         (
             lambda: simulate("list", MACHINE, "network", user="driver"),

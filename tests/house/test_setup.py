@@ -86,7 +86,7 @@ def test_ci_run(checkout: Path, failing: str) -> None:
     for target in ("setup", "lint", "test", "report", "test-slow", "boundscheck", "coverage"):
         assert f"make {target}\n" in done.stdout
     summary = done.stdout.partition("== seconds of each stage\n")[2].splitlines()
-    assert len(summary) == 9
+    assert len(summary) == 10
     failed = [line.split()[0] for line in summary if "failed (3)" in line]
     expected = {"none": [], "report": ["report", "report-again"]}.get(failing, [failing])
     assert failed == expected
