@@ -38,22 +38,14 @@ spec = {
 check(globals(), spec)
 
 # %%
-
 from cgsim.report.figure import show
 from cgsim.report.plot_validation import all_families, one_family, steps
-from cgsim.report.tables import html_table
+from cgsim.report.tables import as_percent, html_table
 from cgsim.validation.summary import BOUNDS, host_rows, load_rows, summary, worst
 
 rows = load_rows()
 families = summary(rows)
-
-
-def percent(frame, *names):
-    """The frame with shares as text."""
-    return frame.assign(**{name: frame[name].map("{:.1%}".format) for name in names})
-
-
-table = percent(families, "median", "ninetieth", "ordered")
+table = as_percent(families, "median", "ninetieth", "ordered")
 html_table(
     ["family", "rows", "median error", "90th percentile", "pairs in order", "bound kept"],
     [
@@ -124,7 +116,7 @@ show(
 # ## Where it is farthest off, and what is missing there
 
 # %%
-far = percent(worst(rows), "error")
+far = as_percent(worst(rows), "error")
 html_table(
     ["family", "row", "conditions", "measured", "predicted", "error", "what is missing"],
     [

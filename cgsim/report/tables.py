@@ -134,3 +134,8 @@ def run_facts(
         **{f"parameter {name}": ran.get(name, value) for name, value in parameters.items()},
         "seeds": ", ".join(str(seed + i) for i in range(replicates)),
     }
+
+
+def as_percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """The frame with the shares in some columns as text."""
+    return frame.assign(**{name: frame[name].map("{:.1%}".format) for name in names})
