@@ -119,7 +119,9 @@ from cgsim.studies.flips import border_sentence, find_flips
 searched = {**common, "name": "borders", "factors": {"n_cgroups": factors["n_cgroups"]}}
 borders = find_flips(searched, "n_keys", low=1, high=most_keys, start=4, **options)
 leave(borders, "borders", **common)
-show(border_lines(borders, "n_keys", "n_cgroups"), border_sentence(borders, "keys", ["n_cgroups"]))
+if len(borders):
+    said = border_sentence(borders, "keys", ["n_cgroups"])
+    show(border_lines(borders, "n_keys", "n_cgroups"), said)
 
 # %%
 answer(border_sentence(borders, "keys", ["n_cgroups"]))

@@ -283,7 +283,7 @@ class MapCounter:
 
 
 def _signed(word: int) -> int:
-    return word - (1 << 64) if word >> 63 else word
+    return (word + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 OFFSETS = (PrivOffset, KrefOffset, TypeOffset, BufferOffset, MapOffset)

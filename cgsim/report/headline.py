@@ -20,7 +20,7 @@ _SHOWN = 7
 def headline(answers: Mapping[str, dict[str, Any]]) -> Figure:
     """A panel per user, each with its own designs and scale; bars are 90 % intervals."""
     with styled():
-        figure, panels = new_figure(4.6, 2, 2)
+        figure, panels = new_figure(5.2, 2, 2)
         for axes, answer in zip(panels, answers.values(), strict=False):
             rows = advice.usable(answer)[:_SHOWN]
             for number, row in enumerate(rows):
@@ -31,7 +31,8 @@ def headline(answers: Mapping[str, dict[str, Any]]) -> Figure:
             axes.set_yticks(range(len(rows)), [row["design"] for row in rows])
             axes.invert_yaxis()
             axes.set(title=f"{answer['user']} ({get_user(answer['user']).family})")
-            axes.set_xlabel(f"ns a lookup adds; {advice.place(answer)}", fontsize=6.5)
+            machine, workload, sizes = advice.place(answer).split(", ", 2)
+            axes.set_xlabel(f"ns a lookup adds; {machine}, {workload}\n{sizes}", fontsize=7)
         for axes in panels[len(answers) :]:
             axes.set_axis_off()
     return figure

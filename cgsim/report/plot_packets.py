@@ -24,7 +24,7 @@ def budget(frame: pd.DataFrame) -> Figure:
     """
     rates = sorted(frame["gbit_s"].unique())
     with styled():
-        figure, axes = new_figure(3.4, len(rates))
+        figure, axes = new_figure(3.6, len(rates), sharey=True)
         for panel, rate in zip(axes, rates, strict=True):
             rows = frame[frame["gbit_s"] == rate]
             for design, curve in rows.groupby("design", sort=False):
@@ -32,9 +32,17 @@ def budget(frame: pd.DataFrame) -> Figure:
                 panel.plot(means.index, 100 * means, label=str(design), **_style(str(design)))
             panel.axhline(100, color="0.6", linewidth=0.8)
             panel.set(xscale="log", yscale="log", title=f"{rate:g} Gbit/s", xlabel="frame, bytes")
+            panel.xaxis.set_major_formatter("{x:g}")
         axes[0].set_ylabel("% of the budget")
-        axes[-1].legend(frameon=False, fontsize="small")
+        _legend_above(figure, axes[0])
     return figure
+
+
+def _legend_above(figure: Figure, axes: Any) -> None:
+    """The designs in a row above all panels, where no curve runs."""
+    handles, labels = axes.get_legend_handles_labels()
+    options = {"ncols": len(labels), "frameon": False, "fontsize": "small"}
+    figure.legend(handles, labels, loc="outside upper left", **options)
 
 
 def budget_alt(frame: pd.DataFrame) -> str:
@@ -57,5 +65,6 @@ def by_cpus(frame: pd.DataFrame) -> Figure:
             means = rows.groupby("cpus")["event_ns"].mean()
             axes.plot(means.index, means, label=str(design), **_style(str(design)))
         axes.set(xscale="log", yscale="log", xlabel="CPUs, a queue each", ylabel="ns per packet")
-        axes.legend(frameon=False, fontsize="small")
+        axes.xaxis.set_major_formatter("{x:g}")
+        _legend_above(figure, axes)
     return figure

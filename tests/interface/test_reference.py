@@ -26,6 +26,7 @@ def test_priority_offset(user: Any) -> None:
     offset = user(core)
     assert offset.at_submission(web) == 0
     offset.setparam(web, -5)
+    assert offset.at_submission(web) == -5
     offset.setparam(batch, 7)
     offset.setparam(web, 100)
     assert (offset.at_submission(web), offset.at_submission(batch)) == (100, 7)
