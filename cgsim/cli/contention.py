@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import cgsim
-from cgsim.cli.parsing import add_json, add_parameters, add_verb, checked_parameters
+from cgsim.cli.parsing import add_json, add_parameters, add_verb, checked_parameters, given_options
 from cgsim.cli.printing import print_json, records
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add(verbs: Any) -> None:
 examples:
   cgsim contention --machine zen4-genoa
   cgsim contention --design table --design v4 -p 'cpus=[1, 28]' -p 'uses=[percpu]'
-  cgsim contention -p user=packet-hook -p n_cgroups=1000 -p zipf=1.1 --json
+  cgsim contention --user packet-hook -p n_cgroups=1000 -p zipf=1.1 --json
 
 Lines that move between CPUs and what is waited for stand beside the times: ns of a lookup with its
 use of the datum, means over replicates. Designs without a figure are named with the reason.
@@ -38,13 +38,16 @@ use of the datum, means over replicates. Designs without a figure are named with
         metavar="NAME|FILE",
         help="a name or a profile with so many CPUs (zen4-genoa)",
     )
+    verb.add_argument(
+        "--user", metavar="NAME", help="driver, packet-hook, counter or bpf-map (anybody)"
+    )
     add_parameters(verb)
     add_json(verb)
 
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim contention`."""
-    given = checked_parameters(options, cgsim.contention)
+    given = checked_parameters(options, cgsim.contention) | given_options(options, "user")
     if "designs" in given:
         raise cgsim.UserError("parameter designs: give them as --design")
     frame = cgsim.contention(options.machine, options.design, **given)

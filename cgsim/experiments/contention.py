@@ -22,6 +22,7 @@ are those of 7.3.4.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,6 +80,7 @@ _PAGE_SHIFT, _CACHE_SHIFT, _CACHE_MASK = 12, 16, 0xFFFF
 _TASKS_OWN = ("task_struct", "keybuf", "ptrbuf")
 _AREA_BYTES = 16
 _MAX_CGROUPS = 1 << 16
+_MOST_WARM = 1 << 20
 
 
 class Run(NamedTuple):
@@ -196,8 +198,9 @@ def contention(
     user : of `cgsim.experiments.places_of_use`: only designs that this one can use; "": all
     n_cgroups : 1: all CPUs look up the same cgroup; more: each lookup picks one
     zipf : exponent of the cgroups' popularity; 0: all alike
-    lookups_per_cpu : measured per replicate, after half as many (at least two for each cgroup in
-        all) that only warm
+    lookups_per_cpu : measured per replicate. Before, each CPU looks up random cgroups, all alike,
+        so often that it has met nearly all (up to a million lookups in all), then half as many as
+        are measured
     replicates : with seeds seed, seed + 1, ...
     threads : host threads over replicates; the result does not depend on it
 
@@ -332,12 +335,15 @@ class _Stand:
         free_at = np.zeros(population.cgroups.size, dtype=np.int64)
         before, waited = np.zeros(5), 0
         total = per_cpu * cpus
-        for lookups in (max(total // 2, 2 * population.cgroups.size), total):
+        n_cgroups = population.cgroups.size
+        each = np.arange(n_cgroups, dtype=np.int64)
+        all_seen = min(int(cpus * n_cgroups * (math.log(n_cgroups) + 2)), _MOST_WARM)
+        for picks, lookups in ((each, all_seen), (self.picks, total // 2), (self.picks, total)):
             before = _counted(system, blocks)
             waited = self.kernel(
                 space, population.parameters,
                 Run(number, int(self.design.reader_side == "mutex"), self.seed),
-                blocks, self.copies[:cpus], clock_keys(blocks), population.cgroups, self.picks,
+                blocks, self.copies[:cpus], clock_keys(blocks), population.cgroups, picks,
                 int(population.keys[0]), free_at, lookups,
             )  # fmt: skip
         counted = _counted(system, blocks) - before
