@@ -24,7 +24,7 @@ def add(verbs: Any) -> None:
 examples:
   cgsim workloads
   cgsim workloads k8s-node
-  cgsim workloads my-host.yml
+  cgsim workloads my-network.yml
   cgsim workloads network -p cpus=2 --export events.csv --lookups 2000
 
 Exported and recorded events have the columns time_ns, cpu, cgroup, key, event; cgsim simulate

@@ -66,14 +66,20 @@ def run(example: str, directory: Path) -> None:
     (directory / "mine.py").write_text(design.replace('name="list"', 'name="mine"'))
     (directory / "my-network.yml").write_text((ROOT / "data/workloads/network.yml").read_text())
     machine = (ROOT / "data" / "machines" / "zen5-vm.yml").read_text()
-    (directory / "my-machine.yml").write_text(machine)
+    for name in ("my-machine.yml", "host.yml"):
+        (directory / name).write_text(machine)
+    measured = (ROOT / "docs" / "local-storage.txt").read_text()
+    (directory / "local-storage.txt").write_text(measured)
     for name in ("their.eml", "their-mail.eml"):
         (directory / name).write_text(MAIL)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "cgsim", *shlex.split(example)],
         cwd=directory, capture_output=True, text=True, timeout=1800,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    # with a family out of its bound, `validate` has done its work and says so
+    kept = (0, 1) if example.startswith("validate") else (0,)
+    assert done.returncode in kept, done.stderr
+    assert "Traceback" not in done.stderr
     assert done.stdout or " --out " in example
 
 

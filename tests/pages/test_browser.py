@@ -369,7 +369,7 @@ def test_slider_in_jupyterlab(browser: Browser, tiny_notebooks: Path, tmp_path: 
         page = browser.new_page()
         run_all_cells(page, address, "tiny.ipynb", 60_000)
         expect(page.locator('.widget-label:has-text("latency = 7.25 cycles")')).to_be_visible()
-        handle = page.locator(".noUi-handle").first
+        handle = page.locator(".noUi-handle").last  # behind the explorer's
         handle.focus()
         for _ in range(2):
             page.keyboard.press("ArrowRight")
