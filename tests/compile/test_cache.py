@@ -55,6 +55,7 @@ def test_compiled_files_take_constants_from_hashed_files_only(source):
 
 
 def test_hash_follows_sources_settings_and_version(monkeypatch, tmp_path):
+    monkeypatch.delenv("NUMBA_BOUNDSCHECK", raising=False)
     before = cache.source_hash("1.0")
     assert cache.source_hash("1.0") == before
     assert cache.source_hash("1.1") != before
