@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from cgsim.experiments.attribution import attribute
     from cgsim.experiments.contention import contention
     from cgsim.experiments.counters import counters, update_cost
-    from cgsim.experiments.lookups import lookup_cost, simulate
+    from cgsim.experiments.in_workload import simulate
+    from cgsim.experiments.lookups import lookup_cost
     from cgsim.experiments.packets import packet_budget
     from cgsim.experiments.recommend import recommend
     from cgsim.experiments.summary import summarise
@@ -55,7 +56,7 @@ _HOMES = {
     "recommend": "cgsim.experiments.recommend",
     "replay": "cgsim.trace_replay.replay",
     "replay_file": "cgsim.trace_replay.replay",
-    "simulate": "cgsim.experiments.lookups",
+    "simulate": "cgsim.experiments.in_workload",
     "summarise": "cgsim.experiments.summary",
     "sweep": "cgsim.studies.run",
     "trace": "cgsim.scenarios.trace",

@@ -114,7 +114,7 @@ answer(
 # What the CPUs share then moves between their caches.
 
 # %%
-from cgsim.experiments.lookups import simulate
+from cgsim.experiments.in_workload import simulate
 from cgsim.report.plot_packets import by_cpus
 
 crowd = pd.concat(

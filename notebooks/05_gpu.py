@@ -61,7 +61,7 @@ names = [name for name in list_workloads() if isinstance(load_workload(name), Gp
 # %%
 import pandas as pd
 
-from cgsim.experiments.lookups import simulate
+from cgsim.experiments.in_workload import simulate
 from cgsim.experiments.summary import summarise
 from cgsim.report.sentences import answer, plain
 from cgsim.report.tables import html_table

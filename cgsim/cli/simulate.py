@@ -100,7 +100,7 @@ def _place(
     """Who looks up, and how many keys each cgroup has."""
     if alone:
         return options.user, given.get("n_keys", _KEYS_ALONE)
-    from cgsim.experiments.lookups import user_for
+    from cgsim.experiments.points import user_for
     from cgsim.workloads import load_workload
 
     workload = load_workload(options.workload)

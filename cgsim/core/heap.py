@@ -19,10 +19,10 @@ import numpy as np
 
 from cgsim.compile.block_access import add, get, put
 from cgsim.compile.jit import njit
-from cgsim.core.hierarchy import PAGE_1G, PAGE_2M, PAGE_4K
 from cgsim.core.host_memory import address_of, reserve
 from cgsim.core.rng import random_below, shuffled_range
 from cgsim.core.space import load, peek, poke, store, work
+from cgsim.core.translation import PAGE_1G, PAGE_2M, PAGE_4K
 
 __all__ = ["PAGE_1G", "PAGE_2M", "PAGE_4K", "Cache", "Heap", "allocate", "release", "retire"]
 

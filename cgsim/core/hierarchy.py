@@ -1,4 +1,4 @@
-"""The memory hierarchy: caches, TLBs, and the directory that keeps private caches coherent.
+"""The memory hierarchy: what a miss costs, and what it moves.
 
 All functions take the raw block of the CPU that accesses. They say how long a line takes; when the
 access may start is the window's business (`cgsim.core.window`).
@@ -9,67 +9,33 @@ turn and filled on the way up; levels between them and the last may be shared by
 cluster; the last is shared by a cluster or a socket and either non-inclusive (`NINE`), `INCLUSIVE`
 (its victims leave the private levels too) or `VICTIM` (filled by what leaves the level above,
 emptied by what hits).
-
-Coherence is MESI over a directory. Its record of a line names the one core that may write it
-(Exclusive or Modified), or the cores that may hold a copy (Shared; a superset, since clean victims
-leave silently). A write that finds no right to write is an upgrade: all other copies go. A line
-that another core owns comes from that core, and for as long as the transfer takes no other core
-gets it: that is how contention arises. The core that has waited for a line keeps it for a while
-even if others queue for it: the directory tells it to give the line up only when the transfer to it
-is done, and the message takes a quarter of the next transfer (request to the directory, message to
-the owner, and the data's way back, of the length of both). This tenure is why a contended line
-serves several operations per transfer.
 """
 
 from cgsim.compile.block_access import add, fixed, get, put
-from cgsim.compile.intrinsics import call_i64_5, peek_u32, poke_u32, unlikely
+from cgsim.compile.intrinsics import peek_u32, poke_u32, unlikely
 from cgsim.compile.jit import inlined, internal
-from cgsim.core.attribution import lose
 from cgsim.core.block_fields import (
     C_CORE,
-    C_DRAIN,
-    C_LAST_PAGE,
-    C_LAST_SHIFT,
     C_LEVELS,
     C_NEXT_LEVEL,
     C_NODE,
     C_RETIRE,
-    C_STORE_INTERVAL,
     C_SYSTEM,
-    C_TENURE,
-    C_TLB_1,
-    C_TLB_2,
-    C_WALK,
     COHERENCE,
-    D_BUSY,
     D_OWNER,
-    D_SHARERS,
-    E_MISS,
     INCLUSIVE,
-    K_FOLD,
     K_HITS,
     K_INCLUSION,
     K_INTERVAL,
     K_LATENCY,
-    K_LIST,
-    K_MASK,
     K_MISSES,
     K_RANDOM,
-    K_ROW_BYTES,
-    K_ROWS,
-    K_SETS,
     K_WAYS,
     LEVEL_1,
     MAX_LEVELS,
     MEMORY,
-    S_CORE_CPU,
-    S_CORES,
     S_DIRECTORY,
     S_ENTERED,
-    S_GIANT_IN_TLB_2,
-    S_HUGE_SHIFT,
-    S_INVALIDATE,
-    S_INVALIDATIONS,
     S_LEVELS,
     S_LINK_INTERVAL,
     S_MEMORY,
@@ -78,27 +44,23 @@ from cgsim.core.block_fields import (
     S_NODE_RINGS,
     S_NODES,
     S_PAGE_MAP,
-    S_PAGE_TABLE,
-    S_PLACES,
     S_PREFETCH,
     S_PRIVATE,
-    S_RECORD_WORDS,
     S_RETENTION,
-    S_TRANSFER,
-    S_TRANSFERS,
-    S_UPGRADES,
     S_WRITEBACKS,
-    T_LINE,
-    T_READY,
-    T_STORED,
-    T_UNTIL,
-    TENURE_ENTRIES,
-    TENURE_FIELDS,
     VICTIM,
     WINDOW_LINES,
     WINDOWS,
 )
-from cgsim.core.lru_list import touch as touch_list
+from cgsim.core.cache_sets import CAUSE_BITS, LINE_SHIFT, bring_in, row_of
+from cgsim.core.directory import (
+    drop_copies,
+    from_other_core,
+    grant,
+    note_sharer,
+    record_of,
+    upgrade,
+)
 from cgsim.core.recency import (
     DIRTY,
     NAME_MASK,
@@ -111,307 +73,9 @@ from cgsim.core.recency import (
 )
 from cgsim.core.retention import DRAW_BITS, is_left
 from cgsim.core.rng import mix64, random_bits
+from cgsim.core.translation import translate
 
-LINE_SHIFT = 6
-PAGE_4K, PAGE_2M, PAGE_1G = range(3)
-_CAUSE_BITS = 4
-_PLAIN_BITS = 4
 _DRAW = (1 << 31) - 1
-
-
-@inlined
-def row_of(level, name):
-    """Raw address of the set of a cache or TLB level that a line or page maps to.
-
-    A hashed index leaves the lowest bits of the line's number alone, so lines at the same place in
-    their pages share a part of the sets. On Zen 5 600 such lines fit a L2 of 1024 sets, 1369 do not
-    (data/kernel/zen5_vm_measured.json, same_set_stride_4096): they reach 64 sets.
-    """
-    fold = fixed(level, K_FOLD)
-    mixed = name if fold == 0 else name ^ (name >> fold ^ name >> 2 * fold) << _PLAIN_BITS
-    mask = fixed(level, K_MASK)
-    index = mixed & mask
-    if unlikely(mask < 0):
-        index = mixed % fixed(level, K_SETS)
-    return fixed(level, K_ROWS) + index * fixed(level, K_ROW_BYTES)
-
-
-# --- TLB -----------------------------------------------------------------------------------------
-
-
-@inlined
-def _touch_page(level, number, name):
-    """Make a page the most recent one of its set; True if it was there."""
-    if fixed(level, K_LIST) != 0:
-        return touch_list(fixed(level, K_LIST), name)
-    row = row_of(level, number)
-    way = find(row, fixed(level, K_WAYS), name)
-    if way >= 0:
-        to_front(row, fixed(level, K_WAYS), way, name)
-        return True
-    insert(row, fixed(level, K_WAYS), name)
-    return False
-
-
-@inlined
-def translate(cpu, address, dispatch, start):
-    """Extra ticks from `start` that the address' translation takes; 0 for a hit in the first level.
-
-    `dispatch`: as of `miss`.
-    """
-    if address >> get(cpu, C_LAST_SHIFT) == get(cpu, C_LAST_PAGE) or fixed(cpu, C_TLB_1) == 0:
-        return 0
-    system = fixed(cpu, C_SYSTEM)
-    entry = get(fixed(system, S_PAGE_MAP), address >> 12)
-    size = entry & 3
-    shift = 12 if size == PAGE_4K else (fixed(system, S_HUGE_SHIFT) if size == PAGE_2M else 30)
-    put(cpu, C_LAST_SHIFT, shift)
-    put(cpu, C_LAST_PAGE, address >> shift)
-    # the page size is part of the name: a 4 KiB and a 2 MiB page may share a number
-    number = (address >> shift) + 1
-    name = number << 2 | size
-    first = fixed(cpu, C_TLB_1 + size)
-    if _touch_page(first, number, name):
-        return 0
-    add(first, K_MISSES, 1)
-    walk = fixed(cpu, C_WALK + size)
-    extra = walk
-    second = fixed(cpu, C_TLB_2)
-    if second != 0 and (size != PAGE_1G or fixed(system, S_GIANT_IN_TLB_2) != 0):
-        extra = fixed(second, K_LATENCY)
-        if not _touch_page(second, number, name):
-            add(second, K_MISSES, 1)
-            extra += walk
-            if shift == 12 and fixed(system, S_PAGE_TABLE) != 0:
-                extra += _entry_of_walk(cpu, address >> 12, dispatch, start + extra)
-    return extra
-
-
-@internal
-def _entry_of_walk(cpu, page, dispatch, start):
-    """Ticks from `start` that a walk waits for the page's entry beyond L2.
-
-    Upper levels of the table are few and cached by the walker; the walk's own ticks, as profiles
-    have them, are those where the entry is in L1 or L2.
-    """
-    line = (fixed(fixed(cpu, C_SYSTEM), S_PAGE_TABLE) + 8 * page) >> LINE_SHIFT
-    level = fixed(cpu, C_LEVELS)
-    row = row_of(level, line)
-    way = find(row, fixed(level, K_WAYS), line)
-    if way >= 0:
-        to_front(row, fixed(level, K_WAYS), way, peek_u32(row + 4 * way))
-        return 0
-    ticks = bring_in(cpu, line, False, dispatch, start) >> _CAUSE_BITS
-    return max(ticks - fixed(fixed(cpu, C_LEVELS + 1), K_LATENCY), 0)
-
-
-# --- directory -----------------------------------------------------------------------------------
-
-
-@inlined
-def _record(system, line):
-    return fixed(system, S_DIRECTORY) + 8 * fixed(system, S_RECORD_WORDS) * line
-
-
-@internal
-def _drop_copies(system, line, keeper):
-    """Remove a line from the private levels of every core but `keeper`; True if one was dirty."""
-    record = _record(system, line)
-    dirty = False
-    private = fixed(system, S_PRIVATE)
-    for word in range((fixed(system, S_CORES) + 61) // 62):
-        sharers = get(record, D_SHARERS + word)
-        core = 62 * word
-        while sharers != 0:
-            if sharers & 1 and core != keeper:
-                other = get(fixed(system, S_CORE_CPU), core)
-                present = False
-                for level in range(private):
-                    cache = fixed(other, C_LEVELS + level)
-                    gone = remove(row_of(cache, line), fixed(cache, K_WAYS), line)
-                    if gone != 0:
-                        present = True
-                        dirty = dirty or gone & DIRTY != 0
-                if present:
-                    add(system, S_INVALIDATIONS, 1)
-                    if fixed(system, S_PLACES) != 0:
-                        lose(system, line, core)
-            sharers >>= 1
-            core += 1
-        put(record, D_SHARERS + word, 0)
-    return dirty
-
-
-@internal
-def _downgrade(system, owner, line):
-    """Take the right to write from a core that keeps its copy; True if it was dirty."""
-    other = get(fixed(system, S_CORE_CPU), owner)
-    dirty = False
-    for level in range(fixed(system, S_PRIVATE)):
-        cache = fixed(other, C_LEVELS + level)
-        row = row_of(cache, line)
-        way = find(row, fixed(cache, K_WAYS), line)
-        if way >= 0:
-            entry = peek_u32(row + 4 * way)
-            dirty = dirty or entry & DIRTY != 0
-            poke_u32(row + 4 * way, entry & ~STATE_MASK)
-    return dirty
-
-
-@internal
-def _holds(system, owner, line):
-    """Whether a core's private levels still have a line that the directory says it owns."""
-    other = get(fixed(system, S_CORE_CPU), owner)
-    for level in range(fixed(system, S_PRIVATE)):
-        cache = fixed(other, C_LEVELS + level)
-        if find(row_of(cache, line), fixed(cache, K_WAYS), line) >= 0:
-            return True
-    return False
-
-
-@internal
-def _farthest_sharer(system, line, core):
-    """Ticks to reach the farthest other core that may hold a copy; 0 if there is none."""
-    record = _record(system, line)
-    ticks = 0
-    cores = fixed(system, S_CORES)
-    row = fixed(system, S_INVALIDATE) + 8 * core * cores
-    for word in range((cores + 61) // 62):
-        sharers = get(record, D_SHARERS + word)
-        other = 62 * word
-        while sharers != 0:
-            if sharers & 1 and other != core:
-                ticks = max(ticks, get(row, other))
-            sharers >>= 1
-            other += 1
-    return ticks
-
-
-@inlined
-def _note_sharer(record, core):
-    word = core // 62
-    put(record, D_SHARERS + word, get(record, D_SHARERS + word) | 1 << (core - 62 * word))
-
-
-@internal
-def upgrade(cpu, line, start):
-    """Get the right to write a line this core holds shared; returns the ticks that takes."""
-    system = fixed(cpu, C_SYSTEM)
-    core = fixed(cpu, C_CORE)
-    record = _record(system, line)
-    if get(record, D_OWNER) == core + 1:
-        return 0
-    ticks = _farthest_sharer(system, line, core)
-    wait = max(get(record, D_BUSY) - start, 0)
-    if ticks > 0:
-        add(system, S_UPGRADES, 1)
-        _drop_copies(system, line, core)
-        put(record, D_BUSY, start + wait + ticks)
-    put(record, D_OWNER, core + 1)
-    _note_sharer(record, core)
-    return wait + ticks
-
-
-@inlined
-def tenure_of(cpu, line):
-    """Raw address of the entry for a line in the table of the CPU's core."""
-    return fixed(cpu, C_TENURE) + 8 * TENURE_FIELDS * (line & (TENURE_ENTRIES - 1))
-
-
-@internal
-def tenured(cpu, line, writes, start):
-    """Ticks from start until a line is usable that this core must give up; -1 if it is gone.
-
-    A store counts when it leaves the store buffer.
-    """
-    entry = tenure_of(cpu, line)
-    if get(entry, T_LINE) != line:
-        return -1
-    begin = max(start, get(entry, T_READY))
-    if writes:
-        begin = max(begin, get(cpu, C_DRAIN) + fixed(cpu, C_STORE_INTERVAL))
-    if begin > get(entry, T_UNTIL):
-        return -1
-    return max(get(entry, T_READY) - start, 0)
-
-
-@internal
-def _queue(cpu, line, owner, start):
-    """Ticks from start until a line arrives that another core owns and others may wait for."""
-    system = fixed(cpu, C_SYSTEM)
-    core = fixed(cpu, C_CORE)
-    record = _record(system, line)
-    transfer = get(fixed(system, S_TRANSFER) + 8 * core * fixed(system, S_CORES), owner)
-    own = tenure_of(cpu, line)
-    request = max(start, get(own, T_UNTIL)) if get(own, T_LINE) == line else start
-    busy = get(record, D_BUSY)
-    arrival = max(busy, request) + transfer
-    put(record, D_BUSY, arrival)
-    loser = get(fixed(system, S_CORE_CPU), owner)
-    lost = tenure_of(loser, line)
-    if get(lost, T_LINE) != line:
-        # when its last store to the line leaves is not known: with the last of all, at most
-        put(lost, T_STORED, get(loser, C_DRAIN))
-        put(lost, T_LINE, line)
-    put(lost, T_READY, busy)
-    put(lost, T_UNTIL, arrival - transfer + transfer // 4)
-    add(system, S_TRANSFERS, 1)
-    return arrival - start
-
-
-@internal
-def _from_other_core(cpu, line, writes, start):
-    """What coherence costs a miss of the private levels: (ticks, from another core?, dirty?)."""
-    system = fixed(cpu, C_SYSTEM)
-    core = fixed(cpu, C_CORE)
-    record = _record(system, line)
-    owner = get(record, D_OWNER) - 1
-    ticks = 0
-    transferred = False
-    if owner >= 0 and owner != core and not _holds(system, owner, line):
-        # it left silently, or was written back: the shared level or memory has it
-        put(record, D_OWNER, 0)
-        owner = -1
-    if owner >= 0 and owner != core:
-        transferred = True
-        ticks = _queue(cpu, line, owner, start)
-        if writes:
-            _drop_copies(system, line, core)
-        else:
-            _downgrade(system, owner, line)
-            put(record, D_OWNER, 0)
-    elif writes:
-        ticks = _farthest_sharer(system, line, core)
-        if ticks > 0:
-            wait = max(get(record, D_BUSY) - start, 0)
-            _drop_copies(system, line, core)
-            ticks += wait
-            put(record, D_BUSY, start + ticks)
-    _note_sharer(record, core)
-    return ticks, transferred
-
-
-@internal
-def _grant(cpu, line, writes):
-    """State bits with which the line enters the private levels; notes the owner."""
-    system = fixed(cpu, C_SYSTEM)
-    if fixed(system, S_DIRECTORY) == 0:
-        return OWNED
-    core = fixed(cpu, C_CORE)
-    record = _record(system, line)
-    alone = True
-    if not writes:
-        for word in range((fixed(system, S_CORES) + 61) // 62):
-            own = 1 << (core - 62 * word) if core // 62 == word else 0
-            if get(record, D_SHARERS + word) & ~own != 0:
-                alone = False
-    if alone:
-        put(record, D_OWNER, core + 1)
-        return OWNED
-    return 0
-
-
-# --- fills and victims ---------------------------------------------------------------------------
 
 
 @inlined
@@ -436,8 +100,8 @@ def _back_invalidate(cpu, line):
     """An inclusive last level lost a line: it leaves the private levels above. True if dirty."""
     system = fixed(cpu, C_SYSTEM)
     if fixed(system, S_DIRECTORY) != 0:
-        dirty = _drop_copies(system, line, -1)
-        put(_record(system, line), D_OWNER, 0)
+        dirty = drop_copies(system, line, -1)
+        put(record_of(system, line), D_OWNER, 0)
         return dirty
     dirty = False
     for level in range(fixed(system, S_PRIVATE)):
@@ -541,10 +205,10 @@ def _prefetch_next(cpu, line):
         return
     state = OWNED
     if fixed(system, S_DIRECTORY) != 0:
-        record = _record(system, following)
+        record = record_of(system, following)
         if get(record, D_OWNER) != 0:
             return
-        _note_sharer(record, fixed(cpu, C_CORE))
+        note_sharer(record, fixed(cpu, C_CORE))
         state = 0
     last = fixed(system, S_LEVELS) - 1
     shared = fixed(cpu, C_LEVELS + last)
@@ -663,7 +327,7 @@ def miss(cpu, line, writes, dispatch, start):
             to_front(row, fixed(cache, K_WAYS), way, entry & ~DIRTY)
             add(cache, K_HITS, 1)
             _fill(cpu, level - 1, entry)
-            return _served(cpu, line, level, dispatch, start) << _CAUSE_BITS | (LEVEL_1 + level)
+            return _served(cpu, line, level, dispatch, start) << CAUSE_BITS | (LEVEL_1 + level)
         add(cache, K_MISSES, 1)
 
     state = OWNED
@@ -671,8 +335,8 @@ def miss(cpu, line, writes, dispatch, start):
     transferred = False
     coherent = fixed(system, S_DIRECTORY) != 0
     if unlikely(coherent):
-        ticks, transferred = _from_other_core(cpu, line, writes, start)
-        state = _grant(cpu, line, writes)
+        ticks, transferred = from_other_core(cpu, line, writes, start)
+        state = grant(cpu, line, writes)
 
     found = private
     while found < last:
@@ -702,13 +366,7 @@ def miss(cpu, line, writes, dispatch, start):
     _fill(cpu, upto, line | state)
     if unlikely(fixed(system, S_PREFETCH) != 0):
         _prefetch_next(cpu, line)
-    return ticks << _CAUSE_BITS | cause
-
-
-@inlined
-def bring_in(cpu, line, writes, dispatch, start):
-    """`miss`, called through its address: it is compiled once, not into each caller."""
-    return call_i64_5(fixed(cpu, E_MISS), cpu, line, 1 if writes else 0, dispatch, start)
+    return ticks << CAUSE_BITS | cause
 
 
 @internal

@@ -19,7 +19,7 @@ from cgsim.core.block_fields import (
     S_PAGE_MAP,
     VICTIM,
 )
-from cgsim.core.hierarchy import LINE_SHIFT, row_of
+from cgsim.core.cache_sets import LINE_SHIFT, row_of
 from cgsim.core.recency import NAME_MASK
 from cgsim.core.replay.lru_vector import prefetch
 

@@ -228,7 +228,7 @@ class System:
             block[b.K_RANDOM] = int(random)
             block[b.K_FOLD] = max((sets - 1).bit_length(), 1) if hashed else 0
             if key[0] == "TLB1" and sets == 1:
-                # names are page numbers and sizes: hierarchy.translate
+                # names are page numbers and sizes: cgsim.core.translation
                 names = (self.heap.memory_bytes >> 12) + 2 << 2
                 block[b.K_LIST], keep = new_list(ways, names)
                 self._keep.append(keep)

@@ -90,17 +90,11 @@ from cgsim.core.block_fields import (
     TLB,
     WORK,
 )
-from cgsim.core.hierarchy import (
-    LINE_SHIFT,
-    bring_in,
-    row_of,
-    tenure_of,
-    tenured,
-    translate,
-    upgrade,
-)
+from cgsim.core.cache_sets import LINE_SHIFT, bring_in, row_of
+from cgsim.core.directory import tenure_of, tenured, upgrade
 from cgsim.core.recency import DIRTY, NAME_MASK, OWNED, find, to_front
 from cgsim.core.scheduler import AGU_ENTRY, hold, loaded
+from cgsim.core.translation import translate
 
 WRITE, RMW, LOCKED = range(3)
 _SHARING_TICKS = 64 * TICKS
@@ -300,7 +294,7 @@ def _port(cpu, first, dispatched, start):
 def _locate(cpu, first, row, line, writes, dispatched, start):
     """Find a line in L1 or bring it in; returns (ticks << 4 | cause).
 
-    It is in front afterwards, unless the core uses it for the last time (`hierarchy.tenured`).
+    It is in front afterwards, unless the core uses it for the last time (`directory.tenured`).
     """
     latency = fixed(first, K_LATENCY)
     entry = peek_u32(row)

@@ -13,7 +13,8 @@ import pandas as pd
 from cgsim.core.attribution import PLACE_COLUMNS
 from cgsim.core.block_fields import CAUSES, TICKS
 from cgsim.experiments.estimate import check_estimate
-from cgsim.experiments.lookups import facts_of, play_workload, resolve, user_for
+from cgsim.experiments.in_workload import play_workload
+from cgsim.experiments.points import facts_of, resolve, user_for
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import field_name
 from cgsim.limits import check_common, check_switches

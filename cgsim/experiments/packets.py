@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cgsim.errors import UserError
-from cgsim.experiments.lookups import event_costs
+from cgsim.experiments.in_workload import event_costs
 from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import Range, check_common
 from cgsim.workloads import load_workload

@@ -12,7 +12,7 @@ import pandas as pd
 from cgsim.designs.base import get_design
 from cgsim.errors import UserError, out_of_range
 from cgsim.experiments.footprint import ways
-from cgsim.experiments.lookups import simulate, user_for
+from cgsim.experiments.in_workload import simulate
 from cgsim.experiments.model_error import Family, model_errors, nearest_family
 from cgsim.experiments.paired import (
     BEFORE,
@@ -24,6 +24,7 @@ from cgsim.experiments.paired import (
     wants_seeds,
 )
 from cgsim.experiments.places_of_use import able, get_user, limits
+from cgsim.experiments.points import user_for
 from cgsim.experiments.recorded_interface import recorded_interface
 from cgsim.experiments.summary import interval_half_width
 from cgsim.experiments.upkeep import upkeep

@@ -21,7 +21,8 @@ from cgsim.experiments.attribution import attribute
 from cgsim.experiments.contention import contention
 from cgsim.experiments.counters import lifetime_cost, update_cost
 from cgsim.experiments.footprint import ways
-from cgsim.experiments.lookups import MODES, lookup_cost, simulate
+from cgsim.experiments.in_workload import simulate
+from cgsim.experiments.lookups import MODES, lookup_cost
 from cgsim.experiments.upkeep import upkeep
 from cgsim.interface import explore, misuse, packet_cost
 from cgsim.kernel import kernel_versions

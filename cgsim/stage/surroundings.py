@@ -106,7 +106,7 @@ def _make_copies(space, cache, design, cgroups, keys, seed):
 
 
 @dataclass
-class Stage:
+class HeapSurroundings:
     """The caches and places of a scene on a heap; made before the population is built.
 
     place : of the callers (`cgsim.stage.callers`). use : what they do with a datum. hot_bytes,

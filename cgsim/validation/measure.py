@@ -28,7 +28,7 @@ from cgsim.machines.system_spec import system_spec
 from cgsim.stage.callers import BEHIND_DISPATCH, IGNORE_DATUM, IN_HAND, NO_CALLER, Caller
 from cgsim.stage.loops import DEPENDENT, THROUGHPUT, Harness, compiled_for, run_lookups
 from cgsim.stage.population import build_population, design_of
-from cgsim.stage.surroundings import Stage
+from cgsim.stage.surroundings import HeapSurroundings
 from cgsim.validation.host.core_to_core import usable_cpus
 from cgsim.validation.host.lookups import native_alone, take_stamps, timed_alone
 from cgsim.validation.host.stepping import count_instructions
@@ -62,7 +62,7 @@ class Bench:
         place = IN_HAND if user.family == IN_KERNEL else BEHIND_DISPATCH
         self.user = user.name
         self.seed, self.footprint_bytes = seed, footprint_bytes
-        self.stage = Stage(
+        self.stage = HeapSurroundings(
             load_kernel("7.3.4"), place, use, calls(design), 64, max(footprint_bytes, 64),
             stream_entries=_STREAM, own_programs=own_programs(design),
         )  # fmt: skip

@@ -8,7 +8,8 @@ from pandas.testing import assert_frame_equal
 
 from cgsim.core.block_fields import CAUSES
 from cgsim.errors import UserError
-from cgsim.experiments.lookups import lookup_cost, simulate
+from cgsim.experiments.in_workload import simulate
+from cgsim.experiments.lookups import lookup_cost
 from cgsim.experiments.summary import interval_half_width, summarise
 from cgsim.machines import load_machine
 from cgsim.stage.population import build_population

@@ -8,7 +8,7 @@ import pytest
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import get_design
-from cgsim.experiments.lookups import simulate
+from cgsim.experiments.in_workload import simulate
 from cgsim.experiments.places_of_use import USERS, able, calls
 from cgsim.kernel import load_kernel
 from cgsim.machines import load_machine

@@ -1,6 +1,6 @@
 """Which set a line goes to: by its number modulo the sets, or by a hash of all its bits.
 
-The hash is that of the timed machine (`cgsim.core.hierarchy.row_of`): the number is folded onto
+The hash is that of the timed machine (`cgsim.core.cache_sets.row_of`): the number is folded onto
 itself, but for the lowest bits, so lines at the same place of their pages share a part of the sets.
 """
 
