@@ -36,7 +36,7 @@ class Experiment(NamedTuple):
 
 
 EXPERIMENTS = {
-    "simulate": Experiment("cgsim.experiments.lookups", "simulate", "design"),
+    "simulate": Experiment("cgsim.experiments.in_workload", "simulate", "design"),
     "lookup_cost": Experiment("cgsim.experiments.lookups", "lookup_cost", "design"),
     "upkeep": Experiment("cgsim.experiments.upkeep", "upkeep", "design"),
     "update_cost": Experiment("cgsim.experiments.counters", "update_cost", "layout"),

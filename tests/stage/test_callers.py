@@ -16,7 +16,7 @@ from cgsim.machines.system_spec import system_spec
 from cgsim.stage.callers import BEHIND_DISPATCH, COUNT_DATUM, IN_HAND
 from cgsim.stage.loops import DEPENDENT, THROUGHPUT, Harness, run_lookups
 from cgsim.stage.population import Population, build_population
-from cgsim.stage.surroundings import Stage
+from cgsim.stage.surroundings import HeapSurroundings
 
 MACHINE = "zen4-genoa"
 HARNESS = Harness(4, 0, 0)
@@ -40,9 +40,9 @@ def test_all_designs_at_a_place_pay_for_the_same_caller(user: str) -> None:
     assert len({tuple(each) for each in paid.values()}) == 1, paid
 
 
-def _staged(place: int) -> tuple[Stage, Population, np.ndarray, np.ndarray]:
+def _staged(place: int) -> tuple[HeapSurroundings, Population, np.ndarray, np.ndarray]:
     design = get_design("table")
-    stage = Stage(
+    stage = HeapSurroundings(
         load_kernel("7.3.4"), place, COUNT_DATUM, calls(design), 64, 64, stream_entries=64
     )
     population = build_population(design, n_cgroups=20, n_keys=3, seed=5, prepare=stage.prepare)
