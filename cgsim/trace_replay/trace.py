@@ -204,8 +204,9 @@ def _whole(source: str, name: str, column: Any) -> NDArray[Any]:
     for row, value in enumerate(values):
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
             kind = "" if values.dtype == object else f" (dtype {values.dtype})"
+            plain = value.item() if isinstance(value, np.generic) else value
             raise UserError(
-                f"{source}: row {row}: {name} is {shown(value)}{kind}; allowed: integers"
+                f"{source}: row {row}: {name} is {shown(plain)}{kind}; allowed: integers"
             )
     if len(values) == 0 and values.dtype.kind not in "fO":
         raise UserError(f"{source}: {name} has dtype {values.dtype}; allowed: integers")
