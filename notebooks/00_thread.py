@@ -89,14 +89,16 @@ designs_table(chosen)
 from IPython.display import display
 
 from cgsim.experiments.anatomy import anatomy
-from cgsim.report.drawing import alt_text, caption, draw
+from cgsim.report.captions import caption
+from cgsim.report.drawing import alt_text, chain_words, draw
 from cgsim.report.figure import show
 from cgsim.report.sentences import answer, heading
 
+facts = {"machine": "accesses on any machine", "kernel": kernel, "keys": n_keys, "seeds": seed}
 drawn = [anatomy(name, n_keys=n_keys, kernel=kernel, seed=seed) for name in chosen]
 for lookup in drawn:
-    display(heading(f"{lookup.design.name} - {lookup.design.title}", caption(lookup)))
-    show(draw(lookup), alt_text(lookup))
+    display(heading(f"{lookup.design.name} - {lookup.design.title}", chain_words(lookup)))
+    show(draw(lookup), alt_text(lookup), caption(**facts))
 
 # %%
 from cgsim.report.sentences import anatomy_sentences

@@ -89,13 +89,18 @@ if not setting.able(n_keys):
 # overlap. Lines end where a design can hold no more keys; bands are 95 % intervals over seeds.
 
 # %%
+from cgsim.report.captions import caption
 from cgsim.report.figure import show
 from cgsim.report.plot import cost_curves, curves_alt
 from cgsim.studies.sweeps import over_cgroups, over_footprint, over_keys
 
 by_keys = over_keys(setting, sorted({*(keys or size.keys), n_keys}), n_cgroups)
 titles = {"dependent": "dependent: one after the other", "throughput": "throughput: overlapping"}
-show(cost_curves(by_keys, "n_keys", titles), curves_alt(by_keys, "n_keys", titles))
+show(
+    cost_curves(by_keys, "n_keys", titles),
+    curves_alt(by_keys, "n_keys", titles),
+    caption(by_keys),
+)
 
 # %%
 from cgsim.report.sentences import answer, flips, growth_sentence
@@ -110,7 +115,11 @@ answer(growth_sentence(dependent, "n_keys", "keys"), flips(dependent, "n_keys", 
 
 # %%
 by_cgroups = over_cgroups(setting, sorted({*(cgroups or size.cgroups)}), n_keys)
-show(cost_curves(by_cgroups, "n_cgroups", titles), curves_alt(by_cgroups, "n_cgroups", titles))
+show(
+    cost_curves(by_cgroups, "n_cgroups", titles),
+    curves_alt(by_cgroups, "n_cgroups", titles),
+    caption(by_cgroups),
+)
 
 # %%
 dependent = by_cgroups[by_cgroups["mode"] == "dependent"]
@@ -132,6 +141,7 @@ alone = {"isolated": "isolated lookups, after other code"}
 show(
     cost_curves(by_footprint, "footprint_bytes", alone),
     curves_alt(by_footprint, "footprint_bytes", alone),
+    caption(by_footprint),
 )
 
 # %%
@@ -140,7 +150,7 @@ from cgsim.report.sentences import pollution_sentence
 answer(
     growth_sentence(by_footprint, "footprint_bytes", "KiB"),
     flips(by_footprint, "footprint_bytes", "KiB"),
-    pollution_sentence(),
+    pollution_sentence(machine),
 )
 
 # %% [markdown]
@@ -150,7 +160,8 @@ answer(
 # socket and the dispatcher into the program, the lookup, an update. **gpu**, a driver's:
 # submissions of processes, with long pauses and driver work between them; from the running task to
 # its cgroup, the lookup, a read. The two are different users with different designs: compare
-# within one only. Bars are means with their intervals, a tick marks the 99th percentile. Every
+# within one only. Bars are means with their intervals, a tick marks the 99th percentile. An order
+# is claimed where the difference, seed by seed, is larger than the error of seeds and model. Every
 # default of a workload has a source or is marked as an assumption (`data/workloads/`).
 
 # %%
@@ -163,7 +174,7 @@ places = {
     f"{rows['n_cgroups'].iloc[0]:g} cgroups"
     for name, rows in workloads.groupby("workload", sort=False)
 }
-show(workload_bars(workloads, places), workload_alt(workloads, places))
+show(workload_bars(workloads, places), workload_alt(workloads, places), caption(workloads))
 
 # %%
 from cgsim.report.sentences import leaders_sentence
@@ -179,7 +190,7 @@ answer(leaders_sentence(network, "Network"), leaders_sentence(gpu, "GPU"))
 # first level at once; L1, L2, L3 and memory are waits for a line from there.
 
 # %%
-show(cpi_stacks(workloads, places), stacks_alt(workloads, places))
+show(cpi_stacks(workloads, places), stacks_alt(workloads, places), caption(workloads))
 
 # %%
 from cgsim.report.sentences import stack_sentence
@@ -193,7 +204,7 @@ answer(stack_sentence(network, "Network"), stack_sentence(gpu, "GPU"))
 alone = by_keys[(by_keys["mode"] == "throughput") & (by_keys["n_keys"] == n_keys)]
 from cgsim.report.plot import memory_alt, memory_bars
 
-show(memory_bars(alone, n_keys), memory_alt(alone, n_keys))
+show(memory_bars(alone, n_keys), memory_alt(alone, n_keys), caption(alone))
 
 # %%
 from cgsim.report.sentences import field_sentence, memory_sentence, per_cgroup_bytes

@@ -62,12 +62,17 @@ most = max(counts)
 # perfbook_count`.
 
 # %%
+from cgsim.report.captions import caption
 from cgsim.report.figure import show
 from cgsim.report.plot_percpu import alt, by_cpus, winner_sentence
 from cgsim.studies.sweeps import sweep_updates
 
 updates = sweep_updates(layouts, machine, counts, **options)
-show(by_cpus(updates, "ns per update"), alt(updates, "Cost of an update against CPUs"))
+show(
+    by_cpus(updates, "ns per update"),
+    alt(updates, "Cost of an update against CPUs"),
+    caption(updates, keys=1, cgroups=1),
+)
 
 # %%
 from cgsim.report.sentences import answer, plain
@@ -88,6 +93,7 @@ lives = sweep_lifetimes(layouts, machine, counts[::2] if preset == "quick" else 
 show(
     by_cpus(lives, "ns per read", "copies", "read_ns"),
     alt(lives, "Cost of a read of the sum against copies", "read_ns"),
+    caption(lives, keys=1, cgroups=1),
 )
 
 # %%
@@ -165,6 +171,7 @@ show(
     skew(skewed),
     f"Cost of an update on {crowd} CPUs against skew: shared-atomic {plain(edges.iloc[0])} ns "
     f"where all cgroups are alike, {plain(edges.iloc[-1])} ns at exponent 1.5.",
+    caption(skewed, keys=1, cgroups=64),
 )
 
 # %%
@@ -230,6 +237,7 @@ facts = [f"{name}: {used_sets(base, stride, shown, sets)} of {sets}" for name, b
 show(
     lines_and_sets(rows, shown, sets),
     f"CPUs per line and L1 set by CPU, for {shown} CPUs. L1 sets used: {', '.join(facts)}.",
+    caption(machine=machine, keys=1, cgroups=1, cpus=shown, seeds=seed),
 )
 
 # %%
@@ -250,6 +258,7 @@ single = table[(table["possible"] == most) & (table["cgroups"] == 1)].set_index(
 show(
     memory(table),
     "Bytes of one counter: " + ", ".join(f"{name} {size}" for name, size in single.items()) + ".",
+    caption(machine=machine, keys=1, cgroups=[1, *cgroups], cpus=counts),
 )
 
 # %%

@@ -70,6 +70,7 @@ sizes = {"n_keys": n_keys, "rx_queues": 64, "n_sockets": 8000}
 import pandas as pd
 
 from cgsim.experiments.packets import packet_budget
+from cgsim.report.captions import caption
 from cgsim.report.figure import show
 from cgsim.report.plot_packets import budget, budget_alt
 
@@ -77,7 +78,8 @@ budgets = pd.concat(
     [packet_budget(name, machine, workload, n_keys=n_keys, **options) for name in designs],
     ignore_index=True,
 )
-show(budget(budgets), budget_alt(budgets))
+sizes_of = {"keys": n_keys, "cgroups": load_workload(workload).n_cgroups, "cpus": 1}
+show(budget(budgets), budget_alt(budgets), caption(budgets, **sizes_of))
 
 # %%
 from cgsim.report.sentences import answer, plain
@@ -134,6 +136,7 @@ show(
     f"ns per packet against CPUs; on {max(queues)}: "
     + ", ".join(f"{name} {plain(value)}" for name, value in last.items())
     + ".",
+    caption(crowd),
 )
 
 # %%

@@ -102,10 +102,15 @@ answer(
 # ## Where the cycles go
 
 # %%
+from cgsim.report.captions import caption
 from cgsim.report.figure import show
 from cgsim.report.plot import cpi_stacks, stacks_alt
 
-show(cpi_stacks(points, {"gpu": "GPU workload"}), stacks_alt(points, {"gpu": "GPU workload"}))
+show(
+    cpi_stacks(points, {"gpu": "GPU workload"}),
+    stacks_alt(points, {"gpu": "GPU workload"}),
+    caption(points),
+)
 
 # %% [markdown]
 # ## Named situations

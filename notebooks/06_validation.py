@@ -39,7 +39,7 @@ check(globals(), spec)
 
 # %%
 from cgsim.report.figure import show
-from cgsim.report.plot_validation import all_families, one_family, steps
+from cgsim.report.plot_validation import all_families, one_family, rows_caption, steps
 from cgsim.report.tables import as_percent, html_table
 from cgsim.validation.summary import BOUNDS, host_rows, load_rows, summary, worst
 
@@ -65,6 +65,7 @@ show(
     all_families(rows),
     "Predicted against measured, a point per row: "
     + "; ".join(f"{row.family}: median error {row.median}" for row in table.itertuples()),
+    rows_caption(rows),
 )
 
 # %% [markdown]
@@ -80,6 +81,7 @@ for name, bound in BOUNDS.items():
         + "; ".join(
             f"{g.group}: median error {g.median:.0%} of {g.n}" for g in groups.itertuples()
         ),
+        rows_caption(part),
     )
 
 # %% [markdown]
@@ -95,6 +97,7 @@ show(
     "ns of a get by number of maps: "
     + "; ".join(f"{r.maps} maps: measured {r.measured:.3g}, predicted {r.predicted:.3g}"
                 for r in maps.itertuples()),
+    rows_caption(maps),
 )  # fmt: skip
 
 # %% [markdown]
@@ -110,6 +113,7 @@ show(
     + "; ".join(f"{r.name}, {r.cgroups}: measured {r.measured:.3g}, predicted {r.predicted:.3g}"
                 for r in chain.rename(columns={"name": "design"}).rename(columns={"design": "name"})
                 .itertuples(index=False)),
+    rows_caption(chain),
 )  # fmt: skip
 
 # %% [markdown]
@@ -141,6 +145,7 @@ if preset == "full":
     show(
         one_family(live, f"This host ({host_load()})"),
         f"Predicted against measured on this host: median error {live['error'].abs().median():.0%}",
+        rows_caption(live),
     )
 
 # %% [markdown]

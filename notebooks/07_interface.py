@@ -124,7 +124,8 @@ from cgsim.interface.catalogue import catalogue
 from cgsim.report.interface_page import matrix_alt, matrix_figure
 
 cells = catalogue()
-show(matrix_figure(cells), matrix_alt(cells), light=True)
+of = f"no machine, no seed: {len(cells)} searches of all interleavings"
+show(matrix_figure(cells), matrix_alt(cells), of, light=True)
 
 # %%
 from cgsim.report.interface_page import cell_table

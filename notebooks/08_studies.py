@@ -68,6 +68,7 @@ options = {"workers": 1, "progress": False}
 
 # %%
 import cgsim
+from cgsim.report.captions import caption
 from cgsim.report.figure import show
 from cgsim.report.plot_studies import map_alt, winner_map
 from cgsim.studies.leave import leave
@@ -84,6 +85,7 @@ by_size = winners(rows, list(factors))
 show(
     winner_map(by_size, "n_keys", "n_cgroups", "footprint_bytes"),
     map_alt(by_size, "n_keys", "n_cgroups", "footprint_bytes"),
+    caption(rows),
 )
 
 # %% [markdown]
@@ -103,6 +105,7 @@ by_cpus = winners(crowded, ["n_keys", "n_cgroups", "cpus"])
 show(
     winner_map(by_cpus, "n_keys", "cpus", "n_cgroups"),
     map_alt(by_cpus, "n_keys", "cpus", "n_cgroups"),
+    caption(crowded),
 )
 
 # %% [markdown]
@@ -121,7 +124,9 @@ borders = find_flips(searched, "n_keys", low=1, high=most_keys, start=4, **optio
 leave(borders, "borders", **common)
 if len(borders):
     said = border_sentence(borders, "keys", ["n_cgroups"])
-    show(border_lines(borders, "n_keys", "n_cgroups"), said)
+    searched_with = {"keys": (1, most_keys), "cpus": 1, "seeds": rows["seed"].unique()}
+    of = caption(borders, machine=machine, kernel=kernel, user=user, **searched_with)
+    show(border_lines(borders, "n_keys", "n_cgroups"), said, of)
 
 # %%
 answer(border_sentence(borders, "keys", ["n_cgroups"]))
@@ -149,7 +154,11 @@ asked = {**common, "name": "sensitivity", "factors": ranges, "replicates": 1}
 indices = sensitivity(asked, pair, samples=256 if full else 32, seed=seed, **options)
 leave(indices, "sobol indices", **common)
 title = f"How many times {pair[1]} costs {pair[0]}"
-show(index_bars(indices, title), index_alt(indices, title))
+sampled = caption(
+    machine=f"{machine} with other latencies", kernel=kernel, user=user, seeds=seed, cpus=1,
+    keys=(1, most_keys), cgroups=(100, 10_000),
+)  # fmt: skip
+show(index_bars(indices, title), index_alt(indices, title), sampled)
 
 # %% [markdown]
 # ## What a maintainer would take away

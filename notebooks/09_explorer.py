@@ -100,22 +100,29 @@ explore(points, start, shown)
 # ## The same as pictures
 
 # %%
+from cgsim.report.captions import caption
 from cgsim.report.figure import show
 from cgsim.report.plot import cost_curves, curves_alt
 
 frame = points.frame()
 here = frame[(frame["machine"] == machine) & (frame["n_cgroups"] == n_cgroups)]
 titles = {"dependent": "dependent: one after the other", "throughput": "throughput: overlapping"}
-show(cost_curves(here, "n_keys", titles), curves_alt(here, "n_keys", titles))
+show(
+    cost_curves(here, "n_keys", titles), curves_alt(here, "n_keys", titles), caption(here)
+)  # fmt: skip
 
 # %%
 from cgsim.report.plot import cpi_stacks, memory_alt, memory_bars, stacks_alt
 
 one = points.rows[start.key]
-show(cpi_stacks(one, {mode: mode}, by="mode"), stacks_alt(one, {mode: mode}, by="mode"))
+show(
+    cpi_stacks(one, {mode: mode}, by="mode"),
+    stacks_alt(one, {mode: mode}, by="mode"),
+    caption(one),
+)
 
 # %%
-show(memory_bars(one, n_keys), memory_alt(one, n_keys))
+show(memory_bars(one, n_keys), memory_alt(one, n_keys), caption(one))
 
 # %% [markdown]
 # ## This point again
@@ -133,7 +140,7 @@ html_table(("as", "text"), list(texts(start).items()), texts=True)
 from cgsim.report.sentences import answer, leaders_sentence
 
 answer(
-    leaders_sentence(one, "At this point"),
+    leaders_sentence(one, "At this point", load_machine(machine)),
     "The intervals say how much hangs on the seed; how far the model is off, the first notebook "
     "and cgsim recommend say. Other keys, cgroups or other code before the lookup can change "
     "the order: move the sliders.",

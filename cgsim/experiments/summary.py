@@ -27,7 +27,8 @@ _PER_REPLICATE = ("replicate", "seed", "lookups")
 def summarise(frame: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     """One row per point: means of all values, `replicates`, and `ns_low`, `ns_high`.
 
-    Of a column of text the first replicate's is taken.
+    Of a column of text the first replicate's is taken. `seeds` and `seed_ns` are the replicates'
+    own, for paired differences (`cgsim.experiments.paired`).
 
     The interval is Student's t over replicates, NaN with a single one. It says how much the result
     hangs on the seed (placement, order, popularity), not how well the model fits a real machine.
@@ -42,6 +43,9 @@ def summarise(frame: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
         row |= {name: _mean(group[name]) for name in values}
         half = interval_half_width(group["ns"].to_numpy(float), confidence)
         row |= {"ns_low": row["ns"] - half, "ns_high": row["ns"] + half, "replicates": len(group)}
+        row["seed_ns"] = tuple(map(float, group["ns"]))
+        if "seed" in group:
+            row["seeds"] = tuple(map(int, group["seed"]))
         rows.append(row)
     return pd.DataFrame(rows)
 

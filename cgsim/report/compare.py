@@ -1,80 +1,71 @@
-"""Comparing designs: who is cheaper, and whether the difference means anything."""
+"""Designs of one point of a summary, compared as mail and recommendation do: by paired differences.
+
+A summary row has its cost with each seed (`seed_ns`), which are the same seeds for all designs; the
+model's error is that of the nearest measured family (`cgsim.experiments.paired`).
+"""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+import numpy as np
 
+from cgsim.experiments.model_error import Family, nearest_family
+from cgsim.experiments.paired import BEFORE, Difference, by_cost, difference, turned_pairs
+from cgsim.machines import load_machine
+
+if TYPE_CHECKING:
     import pandas as pd
 
-SAME_SHARE = 0.05
-"""Two costs that differ by less are called level: the model is not better than that."""
-
-SAME_NS = 0.2
-"""Nor are differences below this told apart."""
+    from cgsim.machines import Machine
 
 
 class Standing(NamedTuple):
-    """Designs by cost: `leaders` are level with the cheapest, of `ns`; `rest`: (design, ns)."""
+    """Designs by cost: the cheapest mean, its ns with the place of use, the others against it."""
 
-    leaders: tuple[str, ...]
+    first: str
     ns: float
-    rest: tuple[tuple[str, float], ...]
+    others: tuple[Difference, ...]
+
+    @property
+    def level(self) -> tuple[str, ...]:
+        """The cheapest, and those that it is not before."""
+        return (self.first, *(o.second for o in self.others if o.verdict != BEFORE))
 
 
-def are_level(one: Any, other: Any) -> bool:
-    """Whether two rows of a summary cannot be told apart: by interval, or by less than 5 %."""
-    low, high = sorted((one, other), key=lambda row: float(row["ns"]))
-    difference = float(high["ns"]) - float(low["ns"])
-    if difference < max(SAME_NS, SAME_SHARE * float(low["ns"])):
-        return True
-    ends = float(low["ns_high"]), float(high["ns_low"])
-    return not any(math.isnan(end) for end in ends) and ends[0] >= ends[1]
+def family_of(row: Any, machine: Machine | None = None) -> Family:
+    """The measurements nearest to a row; `machine` where the row's is not one of the package's."""
+    model = machine or load_machine(str(row["machine"]))
+    between = row["between_bytes"] if row["mode"] == "workload" else row["footprint_bytes"]
+    return nearest_family(model, str(row["mode"]), float(between))
 
 
-def standing(rows: pd.DataFrame) -> Standing:
+def costs_of(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Design -> its cost with each seed (ns), without what the place of use costs anyway."""
+    return {
+        str(row["design"]): np.asarray(row["seed_ns"], dtype=float) - row.get("place_ns", 0.0)
+        for _, row in rows.iterrows()
+    }
+
+
+def standing(rows: pd.DataFrame, machine: Machine | None = None) -> Standing:
     """Who leads among the rows of one point (one row per design)."""
-    ordered = rows.sort_values("ns")
-    best = ordered.iloc[0]
-    leaders, rest = [], []
-    for _, row in ordered.iterrows():
-        if are_level(best, row):
-            leaders.append(str(row["design"]))
-        else:
-            rest.append((str(row["design"]), float(row["ns"])))
-    return Standing(tuple(leaders), float(best["ns"]), tuple(rest))
+    costs, family = costs_of(rows), family_of(rows.iloc[0], machine)
+    first, *rest = by_cost(costs)
+    others = tuple(difference(costs, first, name, family) for name in rest)
+    return Standing(first, float(rows.set_index("design")["ns"][first]), others)
 
 
-def beaten_by(rows: pd.DataFrame, design: str) -> list[tuple[str, float]]:
-    """(other design, its ns) for those clearly cheaper than `design`, cheapest first."""
-    if design not in set(rows["design"]):
-        return []
-    own = rows[rows["design"] == design].iloc[0]
-    return [
-        (str(row["design"]), float(row["ns"]))
-        for _, row in rows.sort_values("ns").iterrows()
-        if row["ns"] < own["ns"] and not are_level(row, own)
-    ]
+def growth(low: Any, high: Any) -> Difference:
+    """Two points of one design's, as the designs `low` and `high`."""
+    costs = {
+        name: np.asarray(row["seed_ns"], float) for name, row in (("low", low), ("high", high))
+    }
+    return difference(costs, "low", "high", family_of(high))
 
 
-def agreement(one: pd.DataFrame, other: pd.DataFrame) -> tuple[float, Iterable[tuple[str, str]]]:
-    """Spearman's rank correlation of two points' costs; the pairs whose order is clearly turned.
-
-    Both frames hold one row per design; only common designs count.
-    """
-    common = [name for name in one["design"] if name in set(other["design"])]
-    first = one.set_index("design").loc[common]
-    second = other.set_index("design").loc[common]
-    rank = float(first["ns"].rank().corr(second["ns"].rank())) if len(common) > 2 else math.nan
-    turned = [
-        (a, b)
-        for i, a in enumerate(common)
-        for b in common[i + 1 :]
-        if (first["ns"][a] - first["ns"][b]) * (second["ns"][a] - second["ns"][b]) < 0
-        and not are_level(first.loc[a], first.loc[b])
-        and not are_level(second.loc[a], second.loc[b])
-    ]
-    return rank, turned
+def agreement(one: pd.DataFrame, other: pd.DataFrame) -> tuple[int, list[tuple[str, str]]]:
+    """(pairs with a claimed order at both points, those of them whose order is turned)."""
+    return turned_pairs(
+        costs_of(one), costs_of(other), family_of(one.iloc[0]), family_of(other.iloc[0])
+    )

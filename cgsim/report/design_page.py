@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgsim.designs import get_design
 from cgsim.experiments.evidence import RECORDED
+from cgsim.experiments.paired import LEVEL_NS
 from cgsim.experiments.waiting import waiting_memory
 from cgsim.kernel import load_kernel
 from cgsim.kernel_fields import rows_of, without_index
-from cgsim.report.compare import SAME_NS
 from cgsim.report.drawing import short_name
 from cgsim.report.figure import new_figure, styled
 from cgsim.report.plot import FLOOR_NS
@@ -170,7 +170,7 @@ def _own(axes: Axes, rows: pd.DataFrame, x: str) -> None:
     for end in ends:
         value = float(rows.loc[end, "ns"])
         axes.annotate(
-            f"{value:.1f}" if value >= SAME_NS else f"<{SAME_NS:g}",
+            f"{value:.1f}" if value >= LEVEL_NS else f"<{LEVEL_NS:g}",
             (float(rows.loc[end, x]), max(value, FLOOR_NS)),
             xytext=(0, 5), textcoords="offset points", ha="center", fontsize=8, zorder=4,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from cgsim.designs import get_design
 from cgsim.experiments.anatomy import anatomy
 from cgsim.experiments.footprint import memory_cost, ways
 from cgsim.experiments.summary import summarise
+from cgsim.report.captions import caption
 from cgsim.report.design_page import (
     access_table,
     curves_alt,
@@ -21,7 +22,7 @@ from cgsim.report.design_page import (
     shown_mode,
     upkeep_table,
 )
-from cgsim.report.drawing import alt_text, caption, draw
+from cgsim.report.drawing import alt_text, chain_words, draw
 from cgsim.report.figure import show
 from cgsim.report.sentences import answer, heading
 from cgsim.studies.kept import upkeep
@@ -101,9 +102,13 @@ def show_design(study: Study, name: str) -> None:
     design = get_design(name)
     setting = study.setting
     drawn = anatomy(design, n_keys=study.n_keys, kernel=setting.kernel, seed=setting.seed)
-    text = f"Mirrors {design.mirrors}. {caption(drawn)}."
+    text = f"Mirrors {design.mirrors}. {chain_words(drawn)}."
     display(heading(f"{name}: {design.title}", text, folds=True))
-    show(draw(drawn), alt_text(drawn), light=True)
+    of = caption(
+        machine="accesses on any machine", kernel=setting.kernel, keys=study.n_keys,
+        seeds=setting.seed,
+    )  # fmt: skip
+    show(draw(drawn), alt_text(drawn), of, light=True)
     found = recording_of(design, setting.kernel)
     if found is None:
         display(answer("No recorded function of the kernel corresponds to it."))
@@ -115,6 +120,7 @@ def show_design(study: Study, name: str) -> None:
         (f"{modes[0]}, by cgroups", study.by_cgroups, "n_cgroups", "cgroups"),
     )
     curves = design_curves(panels, name, modes)
-    show(curves, curves_alt(panels, name, modes), light=True)
+    of = caption(study.by_keys, study.by_cgroups)
+    show(curves, curves_alt(panels, name, modes), of, light=True)
     warm, cold = (frame[frame["design"] == name] for frame in (study.warm, study.cold))
     display(upkeep_table(warm, cold), answer(memory_line(study.memory, name)))

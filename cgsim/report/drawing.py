@@ -94,7 +94,7 @@ def alt_text(anatomy: Anatomy) -> str:
     )
 
 
-def caption(anatomy: Anatomy) -> str:
+def chain_words(anatomy: Anatomy) -> str:
     """The drawing's line of text: counts that were recorded."""
     accesses, lines, chain = len(anatomy.touches), anatomy.lines, anatomy.chain
     order = "nothing waits" if chain == 1 else f"{chain} must happen one after the other"

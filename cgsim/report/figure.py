@@ -119,8 +119,10 @@ def to_svg(figure: Figure, *, light: bool = False) -> str:
     return _SPACES.sub("\n", _DECIMALS.sub(r"\1", svg)) if light else svg
 
 
-def show(figure: Figure, alt: str, *, light: bool = False) -> None:
+def show(figure: Figure, alt: str, caption: str = "", *, light: bool = False) -> None:
     """Display a figure in a notebook, with its alternative text; `light` as in `to_svg`.
+
+    caption : of which machine, sizes and seeds it is (`cgsim.report.captions`); pages have it.
 
     Raises UserError if the text is empty: a report with such a figure would be refused.
     """
@@ -132,9 +134,9 @@ def show(figure: Figure, alt: str, *, light: bool = False) -> None:
     _leave(figure)
     svg = to_svg(figure, light=light)
     display(
-        {"image/svg+xml": svg, "text/plain": text},
+        {"image/svg+xml": svg, "text/plain": f"{text} ({caption})" if caption else text},
         raw=True,
-        metadata={"image/svg+xml": {"alt": text, "points": points_of(figure)}},
+        metadata={"image/svg+xml": {"alt": text, "points": points_of(figure), "caption": caption}},
     )
 
 

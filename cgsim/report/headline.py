@@ -48,3 +48,8 @@ def headline_alt(answers: Mapping[str, dict[str, Any]]) -> str:
             f"{answer['user']}: {row['design']} {advice.ns(row['ns'])} ns ({low} to {high})"
         )
     return f"What a lookup adds on {next(iter(answers.values()))['machine']}, {join_names(said)}."
+
+
+def headline_caption(answers: Mapping[str, dict[str, Any]]) -> str:
+    """Of which machine, sizes and seeds each panel is."""
+    return "; ".join(f"{user}: {advice.place(answer)}" for user, answer in answers.items())

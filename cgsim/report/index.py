@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cgsim.report.figure import to_svg
-from cgsim.report.headline import headline, headline_alt
+from cgsim.report.headline import headline, headline_alt, headline_caption
 from cgsim.report.html import TEMPLATES, Heading
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def render_index(
         mail=answer.text if answer else "",
         verdicts=answer.verdicts if answer else (),
         picture=_picture(answer.answers) if answer else "",
-        caption=headline_alt(answer.answers) if answer else "",
+        alt=headline_alt(answer.answers) if answer else "",
+        caption=headline_caption(answer.answers) if answer else "",
         facts=facts,
         command=command,
     )

@@ -138,7 +138,8 @@ def show_schedule(found: Explored, scenario: str, broken: str) -> None:
         if (violation.scenario, violation.property) == (scenario, broken):
             title = f"{found.name}: violated, {broken}"
             schedule = violation.schedule
-            show(lanes_figure(schedule, title), lanes_alt(schedule, title), light=True)
+            of = f"no machine, no seed: the nearest of {found.states:,} states"
+            show(lanes_figure(schedule, title), lanes_alt(schedule, title), of, light=True)
             return
     print(f"{found.name}, {scenario}: {broken} was not violated in {found.states} states")
 

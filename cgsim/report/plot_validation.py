@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsim.experiments.model_error import model_errors
+from cgsim.report.captions import caption
 from cgsim.report.figure import new_figure, styled
 
 if TYPE_CHECKING:
@@ -84,3 +87,19 @@ def _band(axes: Axes, low: float, high: float) -> None:
         line, [v / _BAND for v in line], [v * _BAND for v in line], color="#e8e8e8", label="25 %"
     )
     axes.plot(line, line, color="#000000", linewidth=0.8)
+
+
+def rows_caption(rows: pd.DataFrame) -> str:
+    """Where the rows were measured, and of which sizes."""
+    machines = []
+    for family, part in rows.groupby("family", sort=False):
+        if family == "published":  # its conditions begin with the machine
+            machines += [text.rsplit(", ", 2)[0] for text in part["conditions"]]
+        else:
+            machines.append("the host" if family == "host" else model_errors().machine)
+    sizes = {
+        name: sorted({int(n) for text in rows["conditions"] for n in re.findall(pattern, text)})
+        for name, pattern in (("keys", r"(\d+) keys"), ("cgroups", r"(\d+) cgroups"))
+    }
+    found = caption(machine=sorted(set(machines)), **sizes)
+    return f"{len(rows)} rows measured on {found}, no seed"

@@ -6,7 +6,8 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from cgsim.report.compare import SAME_NS, agreement, are_level, standing
+from cgsim.experiments.paired import BEFORE, LEVEL, LEVEL_NS, UNDECIDED
+from cgsim.report.compare import agreement, growth, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cgsim.experiments.anatomy import Anatomy
+    from cgsim.machines import Machine
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -46,24 +48,32 @@ def plain(value: float) -> str:
 
 def ns(value: float) -> str:
     """A time: '0.4 ns', '14.1 ns', '320 ns', 'less than 0.2 ns'."""
-    if value < SAME_NS:
-        return f"less than {SAME_NS:g} ns"
+    if value < LEVEL_NS:
+        return f"less than {LEVEL_NS:g} ns"
     return f"{value:.1f} ns" if value < 100 else f"{value:.0f} ns"
 
 
-def leaders_sentence(rows: pd.DataFrame, what: str) -> str:
-    """Who is cheapest in `what`, who follows, who is last."""
-    place = standing(rows)
-    names = join_names(place.leaders)
-    if not place.rest:
-        return f"{what}: no difference that the model can tell; all take about {ns(place.ns)}."
-    text = f"{what}: {names} {'costs' if len(place.leaders) == 1 else 'cost'} least, {ns(place.ns)}"
-    if len(place.leaders) > 1:
-        text += " (level: intervals overlap, or less than 5 % or 0.2 ns apart)"
-    second, last = place.rest[0], place.rest[-1]
-    text += f"; next comes {second[0]}, {compared(second[1], place.ns)}"
-    if second != last:
-        text += f"; last {last[0]}, {compared(last[1], place.ns)}"
+def leaders_sentence(rows: pd.DataFrame, what: str, machine: Machine | None = None) -> str:
+    """Who is cheapest in `what`, before whom and by how much, and before whom not.
+
+    machine : where it is not one of the package's.
+    """
+    place = standing(rows, machine)
+    reached = float(rows["place_ns"].mean()) if "place_ns" in rows else 0.0
+    text = f"{what}: {place.first} costs least, {ns(place.ns)}"
+    if reached:
+        text += f" ({ns(reached)} of them to get there)"
+    before = [
+        f"{o.second} by {o.ns:.1f} +- {o.error_ns:.1f} ns"
+        for o in place.others
+        if o.verdict == BEFORE
+    ]
+    if before:
+        text += f"; before {join_names(before)}"
+    for verdict, said in ((LEVEL, "level with"), (UNDECIDED, "undecided between it and")):
+        names = [o.second for o in place.others if o.verdict == verdict]
+        if names:
+            text += f"; {said} {join_names(names)}"
     return text + "."
 
 
@@ -76,7 +86,8 @@ def growth_sentence(frame: pd.DataFrame, x: str, unit: str) -> str:
     for design, rows in frame.groupby("design", sort=False):
         ordered = rows.sort_values(x)
         first, last = ordered.iloc[0], ordered.iloc[-1]
-        if are_level(first, last) or last["ns"] < first["ns"]:
+        found = growth(first, last)
+        if found.verdict != BEFORE or found.first == "high":
             flat.append(str(design))
         else:
             at = float(last[x])
@@ -87,24 +98,24 @@ def growth_sentence(frame: pd.DataFrame, x: str, unit: str) -> str:
     if grows:
         text += f" the cost grows: {join_names([words for _, words in sorted(grows)[::-1]])}"
     if flat:
-        text += ("; " if grows else " ") + f"no clear growth for {join_names(flat)}"
+        text += ("; " if grows else " ") + f"no growth is claimed for {join_names(flat)}"
     return text + "."
 
 
 def flips(frame: pd.DataFrame, x: str, unit: str) -> str:
-    """Where the cheapest design changes along `x`; leaders that stay level count as the same."""
+    """Where the cheapest design changes along `x`; it has not while one that led is not beaten."""
     parts: list[tuple[str, list[str]]] = []
     for value in sorted(frame[x].unique()):
-        leaders = standing(frame[frame[x] == value]).leaders
+        leaders = standing(frame[frame[x] == value]).level
         same = [name for name in parts[-1][1] if name in leaders] if parts else []
         if same:
             parts[-1] = (parts[-1][0], same)
         else:
             parts.append((_amount(float(value), x), list(leaders)))
     if len(parts) == 1:
-        return f"The cheapest over the whole range: {join_names(parts[0][1])}."
+        return f"Nothing is before {join_names(parts[0][1])} at any point."
     steps = [f"from {start} {unit} on {join_names(names)}" for start, names in parts]
-    return f"The cheapest changes: {'; '.join(steps)}."
+    return f"Who is in front changes: {'; '.join(steps)}."
 
 
 def _amount(value: float, x: str) -> str:
@@ -112,9 +123,10 @@ def _amount(value: float, x: str) -> str:
     return f"{value / 1024:,.0f}" if x.endswith("_bytes") else f"{value:,.0f}"
 
 
-def pollution_sentence() -> str:
-    """How far lookups after other code were predicted from what was measured, by level."""
+def pollution_sentence(machine: str) -> str:
+    """How far lookups after other code were predicted from what was measured, and why, by level."""
     from cgsim.experiments.model_error import model_errors
+    from cgsim.machines import load_machine
 
     errors = model_errors()
     said = [
@@ -122,9 +134,15 @@ def pollution_sentence() -> str:
         for name, family in errors.families.items()
         if name.startswith("isolated")
     ]
+    levels = load_machine(machine).caches
+    drawn = [level.name for level in levels if level.replacement == "random"]
+    ordered = [level.name for level in levels if level.replacement != "random"]
+    how = [f"{join_names(ordered)} by true LRU"] if ordered else []
+    how += [f"{join_names(drawn)} at random"] if drawn else []
     return (
-        f"Known misses on {errors.machine} (nine of ten rows): {'; '.join(said)}. The model's "
-        "caches are true LRU; real ones keep lines used more than once through a sequential read."
+        f"Known misses on {errors.machine} (nine of ten rows): {'; '.join(said)}. On {machine} the "
+        f"model replaces lines of {join_names(how)}; real caches prefer to keep lines that were "
+        "used more than once, so that costs after a footprint of about a level's size are too high."
     )
 
 
@@ -221,23 +239,21 @@ def field_sentence(rows: pd.DataFrame) -> str:
 def agreement_sentence(
     one: pd.DataFrame, other: pd.DataFrame, where: str, second_machine: str
 ) -> str:
-    """How far a second machine agrees about one point."""
-    rank, turned = agreement(one, other)
-    first, second = standing(one).leaders, standing(other).leaders
-    text = f"In {where}, "
-    text += (
-        f"the order of designs on {second_machine} has rank correlation {rank:.2f} with the first "
-        "machine's"
-        if not math.isnan(rank)
-        else f"there are too few designs on {second_machine} to correlate ranks"
-    )
-    if set(first) & set(second):
-        text += f"; {join_names([name for name in first if name in second])} leads on both"
-    else:
-        text += f"; {join_names(second)} leads there, {join_names(first)} here"
+    """How far a second machine agrees about one point, by orders claimed on both."""
+    pairs, turned = agreement(one, other)
+    first, second = standing(one), standing(other)
+    both = [name for name in first.level if name in second.level]
+    text = f"In {where} {pairs} pair{'s have' if pairs != 1 else ' has'} a claimed order here and "
+    text += f"on {second_machine}"
     if turned:
-        text += f"; clearly change places: {', '.join(f'{a} and {b}' for a, b in turned)}"
-    return text + "."
+        text += f", of them change places {', '.join(f'{a} and {b}' for a, b in turned)}"
+    elif pairs:
+        text += ", none changes places"
+    return text + (
+        f"; nothing is before {join_names(both)} on either."
+        if both
+        else f"; {second.first} is cheapest there, {first.first} here."
+    )
 
 
 def stack_sentence(rows: pd.DataFrame, what: str) -> str:

@@ -176,12 +176,18 @@ def over_footprint(
 def in_workloads(
     setting: Setting, workloads: Iterable[str] = ("network", "gpu"), **parameters: Any
 ) -> pd.DataFrame:
-    """Lookups within workloads, each with its own numbers but for those in `parameters`."""
+    """Lookups within workloads, each with its own numbers but for those in `parameters`.
+
+    `place_ns` is what the place of use costs without a lookup, with the same seeds.
+    """
     frames = []
     for workload in workloads:
         scenario = load_workload(workload, **parameters)
         user = user_in(scenario.reach, setting.user)
-        frames += [
+        names = setting.able(scenario.n_keys, user)
+        if not names:
+            continue
+        played = [
             simulate(
                 name,
                 setting.machine,
@@ -192,10 +198,13 @@ def in_workloads(
                 seed=setting.seed,
                 kernel=setting.kernel,
                 threads=setting.threads,
+                without_lookup=without,
                 **parameters,
             )
-            for name in setting.able(scenario.n_keys, user)
+            for name, without in [*((name, False) for name in names), (names[0], True)]
         ]
+        place = played.pop()["ns"].to_numpy()
+        frames += [frame.assign(place_ns=place) for frame in played]
     return _collect(setting, "in_workloads", frames)
 
 

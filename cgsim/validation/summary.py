@@ -47,7 +47,11 @@ of the kernel with the kernel's own."""
 
 # (family, what conditions or name hold, cause); the first that fits
 _CAUSES = (
-    ("scale", "polluted", "a real L2 keeps lines used more than once; the model's is true LRU"),
+    (
+        "scale",
+        "polluted",
+        "a real L2 keeps lines used twice; the model's replaces at random",
+    ),
     ("scale", "100000", "strangers share the L3, whose retention is one half-life"),
     ("scale", "list", "a real core runs ahead on the wrong path and fetches the next lines"),
     ("scale", "", "what waits in the schedulers is an average over all functions"),

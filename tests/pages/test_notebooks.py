@@ -81,6 +81,12 @@ def test_runs(name: str, sources: Path) -> None:
     check_figures(notebook, name)
     figures = [o for o in outputs(notebook) if "image/svg+xml" in o.get("data", {})]
     assert len(figures) >= (0 if name == "10_mail" else 3)
+    captions = [o.metadata["image/svg+xml"]["caption"] for o in figures]
+    assert all(re.search(r"\b(seeds? \d|no seed)", text) for text in captions), captions
+    if name == "01_lookup":
+        assert captions[0] == (
+            "zen5-vm, kernel 7.3.4, packet-hook, 1 to 2 keys, 20 cgroups, seeds 1 to 2"
+        )
     streams = [o.text for o in outputs(notebook) if o.output_type == "stream"]
     assert streams == []
     last = outputs(notebook)[-1].data["text/html"]

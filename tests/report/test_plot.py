@@ -162,7 +162,7 @@ def test_drawing() -> None:
     assert {"cgroup", "node", "datum", "1 locked", "2", "3", "4", "5", "+64/128"} <= set(shown)
     arrows = [t for t in drawn.findobj(mpl.text.Annotation) if t.arrow_patch is not None]
     assert len(arrows) == 3
-    assert "5 accesses to 5 cache lines; 3 must happen" in drawing.caption(lookup)
+    assert "5 accesses to 5 cache lines; 3 must happen" in drawing.chain_words(lookup)
     assert "cgroup, node, datum" in drawing.alt_text(lookup)
     assert len(figure.to_svg(drawn)) < 60_000
 
