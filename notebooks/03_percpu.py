@@ -258,7 +258,7 @@ single = table[(table["possible"] == most) & (table["cgroups"] == 1)].set_index(
 show(
     memory(table),
     "Bytes of one counter: " + ", ".join(f"{name} {size}" for name, size in single.items()) + ".",
-    caption(machine=machine, keys=1, cgroups=[1, *cgroups], cpus=counts),
+    caption(machine=machine, keys=1, cgroups=[1, *cgroups], cpus=counts) + ", no seed",
 )
 
 # %%
