@@ -69,8 +69,12 @@ NO_CALLER = Caller(BARE, IGNORE_DATUM, 0, 0, 0, Task(0, 0, 0, 0), *[0] * 12)
 
 @njit
 def fetch(space, caller, number, token):
-    """Argument number `number` of the stream: (address, key, its token, the key's token)."""
-    at = caller.stream + ENTRY_BYTES * (number % caller.entries)
+    """Argument `number` of the stream, below its entries: (address, key, their tokens).
+
+    No division to come back to the start: the caller of a kernel function makes none, and natively
+    it would be the longest step of the chain.
+    """
+    at = caller.stream + ENTRY_BYTES * number
     if at & 63 == 0:
         touch_lines(space, at + 64 * _AHEAD, 1, 0)  # as a prefetcher does
     subject, subject_token = load(space, at, 8, token)
@@ -81,7 +85,9 @@ def fetch(space, caller, number, token):
 @njit
 def run_program(space, caller, array, array_token, program):
     """The dispatcher leaves an item of the cgroup's array in the context and calls its program."""
-    item = array + caller.items_offset + caller.item_bytes * (program % caller.programs)
+    if program >= caller.programs:
+        program %= caller.programs
+    item = array + caller.items_offset + caller.item_bytes * program
     text, text_token = load(space, item, 8, array_token)
     store(space, caller.run_context, 8, item, 0, array_token)
     load(space, text + _BPF_FUNC, 8, text_token)

@@ -142,6 +142,7 @@ def _run_lookups(space, design, cgroups, keys, order, mode, harness, caller, ahe
     token = 0
     last = 0
     total = 0
+    argument = 0
     pause(space, 0, 0)  # what ran before is done: the first lookup starts with an empty window
     for i in range(order.shape[0]):
         if ahead is not None:  # noqa: SIM102, numba drops the branch
@@ -158,7 +159,8 @@ def _run_lookups(space, design, cgroups, keys, order, mode, harness, caller, ahe
             key = keys[order[i, 1]]
             ready, key_ready = token, token
         else:
-            cgroup, key, ready, key_ready = fetch(space, caller, i + (last & no_bits), token)
+            cgroup, key, ready, key_ready = fetch(space, caller, argument + (last & no_bits), token)
+            argument = argument + 1 if argument + 1 < caller.entries else 0
             if caller.place == BEHIND_DISPATCH:
                 number = np.int64(order[i, 1])
                 cgroup, ready = dispatch(space, caller, cgroup, ready, number)
