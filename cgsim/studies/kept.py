@@ -72,7 +72,12 @@ def _frame(points: list[Point], threads: int) -> pd.DataFrame:
     """The rows of the replicates of a point."""
     store = user_store()
     keys = [key_of(point) for point in points]
-    missing = [number for number, key in enumerate(keys) if key not in store]
+    old = [key for key in keys if key in store]
+    try:
+        parts = [store.table(old)] if old else []
+    except KeyError:  # somebody has emptied the store meanwhile
+        old, parts = [], []
+    missing = [number for number, key in enumerate(keys) if key not in old]
     if threads == 1 or len(missing) < 2:
         played = [play(points[number]) for number in missing]
     else:
@@ -82,10 +87,7 @@ def _frame(points: list[Point], threads: int) -> pd.DataFrame:
     if new:
         store.add(new[0].point.experiment, new)
     count(len(new), len(points) - len(new))
-    known = [result.key for result in new]
-    parts = [table_of(new)] if new else []
-    old = [key for key in keys if key not in known]
-    parts += [store.table(old)] if old else []
+    parts += [table_of(new)] if new else []
     table = pa.concat_tables(parts, promote_options="permissive")
     frame = table.to_pandas()
     order = {key: number for number, key in enumerate(keys)}

@@ -275,7 +275,12 @@ class _Rounds:
                     {"study": study.name, "point": case.number, **dict(case.factors),
                      "replicate": replicate}
                 )  # fmt: skip
-        rows = self.store.table(keys)
+        try:
+            rows = self.store.table(keys)
+        except KeyError:
+            raise UserError(
+                f"{self.store.directory}: was emptied while the study ran; run it again"
+            ) from None
         counts = _counts(rows, keys)
         table = assemble(rows, labels, counts)
         if study.metrics:

@@ -78,13 +78,17 @@ class Store:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the keys of files that have come since the store was opened."""
+        """Read the keys of files that have come since the store was opened; forget those gone."""
         if self.directory.exists() and not self.directory.is_dir():
             raise UserError(f"{self.directory}: is not a directory; a store is one")
         try:
             paths = sorted(self.directory.rglob("*.parquet"))
         except OSError as error:
             raise UserError(f"{self.directory}: cannot be read: {error.strerror}") from None
+        gone = self._files.keys() - set(paths)
+        for path in gone:
+            del self._files[path]
+        self._where = {key: path for key, path in self._where.items() if path not in gone}
         for path in paths:
             if path.name.startswith(".") or path in self._files:
                 continue
@@ -108,6 +112,7 @@ class Store:
     @property
     def size_bytes(self) -> int:
         """Bytes of all files."""
+        self.refresh()
         return sum(path.stat().st_size for path in self._files)
 
     def add(self, experiment: str, results: Sequence[Result]) -> None:
@@ -123,9 +128,18 @@ class Store:
     def table(self, keys: Iterable[str]) -> pa.Table:
         """The rows of some points, in the order of `keys`, their rows in the points' own order.
 
-        Raises UserError for a damaged file. KeyError: a point is not there.
+        Another process may compact the store meanwhile: the rows are then in other files. Raises
+        UserError for a damaged file. KeyError: a point is not there.
         """
         wanted = list(keys)
+        while True:
+            try:
+                return self._table(wanted)
+            except FileNotFoundError:
+                self.refresh()
+
+    def _table(self, wanted: Sequence[str]) -> pa.Table:
+        """The kernel of `table`; FileNotFoundError if a file has gone."""
         parts = []
         for path in sorted({self._where[key] for key in wanted}):
             here = [key for key in wanted if self._where[key] == path]
@@ -147,17 +161,19 @@ class Store:
         Does nothing while another process does the same. A crash in between leaves points in two
         files, with the same rows.
         """
-        small: dict[str, list[Path]] = {}
-        for path, experiment in sorted(self._files.items()):
-            small.setdefault(experiment, []).append(path)
-        small = {name: paths for name, paths in small.items() if len(paths) >= at_least}
-        if not small or not self.directory.is_dir():
+        if len(self._files) < at_least or not self.directory.is_dir():
             return
         with self._alone() as alone:
             if not alone:
                 return
             self._remove_leftovers()
+            self.refresh()  # those that another process has joined meanwhile are gone
+            small: dict[str, list[Path]] = {}
+            for path, experiment in sorted(self._files.items()):
+                small.setdefault(experiment, []).append(path)
             for experiment, paths in small.items():
+                if len(paths) < at_least:
+                    continue
                 for batch in _batches(paths):
                     self._join(experiment, batch)
 
@@ -172,8 +188,8 @@ class Store:
 
     def shrink(self, limit_bytes: int) -> None:
         """Remove the files that were written first until the others fit into a limit."""
-        ages = sorted(self._files, key=lambda path: (path.stat().st_mtime, path.name))
         size = self.size_bytes
+        ages = sorted(self._files, key=lambda path: (path.stat().st_mtime, path.name))
         for path in ages:
             if size <= limit_bytes:
                 return

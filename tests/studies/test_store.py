@@ -59,6 +59,21 @@ def test_compaction_keeps_all(store: Store) -> None:
     assert again.table(keys(1, 2, 3, 4, 5, 6)).equals(before)
 
 
+def test_another_process_compacts_or_empties(store: Store) -> None:
+    """What was opened before finds the rows in their new file, and says which have gone."""
+    before = store.table(keys(1, 6))
+    for _ in range(2):
+        Store(store.directory).compact(at_least=2)
+        assert store.table(keys(1, 6)).equals(before)
+        Store(store.directory).add("simulate", results(7))
+    Store(store.directory).compact(at_least=2)
+    store.compact(at_least=2)
+    assert store.size_bytes > 0
+    Store(store.directory).empty()
+    with pytest.raises(KeyError):
+        store.table(keys(1))
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "bits", "schema", "text"])
 def test_a_file_that_is_not_whole_is_named(store: Store, damage: str) -> None:
     """One line with its name; the other files stay as they are."""
