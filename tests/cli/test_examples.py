@@ -83,6 +83,7 @@ def run(example: str, directory: Path) -> None:
     assert done.stdout or " --out " in example
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("example", [e for e in examples() if e.startswith(QUICK)])
 def test_a_quick_example_runs(example: str, tmp_path: Path) -> None:
     run(f"{example} --out made" if example == "notebooks" else example, tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -334,7 +335,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(rows=ROWS)
 def test_causes_add_up_to_the_clock(rows: list[tuple[int, int, int, int]]) -> None:
     bench = Bench()
@@ -347,7 +348,7 @@ def test_causes_add_up_to_the_clock(rows: list[tuple[int, int, int, int]]) -> No
     assert bench.system.counters()["instructions"] == 2 * straight
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(rows=ROWS)
 def test_dependent_costs_no_less(rows: list[tuple[int, int, int, int]]) -> None:
     kept = [row for row in rows if row[0] in (LOAD, COMPUTE, WORK)]
@@ -357,7 +358,7 @@ def test_dependent_costs_no_less(rows: list[tuple[int, int, int, int]]) -> None:
     assert dependent >= independent - 1e-9
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(rows=ROWS, which=st.integers(0, 4))
 def test_cost_grows_with_latencies(rows: list[tuple[int, int, int, int]], which: int) -> None:
     rows = [row for row in rows if row[0] not in (FENCE, BRANCH)]
@@ -611,7 +612,7 @@ GEOMETRY = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     geometry=GEOMETRY,
     inclusion=st.sampled_from([block_fields.NINE, block_fields.INCLUSIVE, block_fields.VICTIM]),
@@ -716,7 +717,7 @@ class Directory:
             self.owner[line] = cpu
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     accesses=st.lists(
         st.tuples(st.integers(0, 1), st.integers(0, 5), st.booleans()), min_size=1, max_size=200

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_cache import Reference, RefLevel, replay_reference
 
-from cgsim.compile.jit import JIT_DISABLED
 from cgsim.trace_replay.geometry import Level
 from cgsim.trace_replay.one_cpu import run_tlb
 from cgsim.trace_replay.plan import COUNT_COLUMNS, Options, Plan
 from cgsim.trace_replay.run import choose_kernel, run
 
-EXAMPLES = 20 if JIT_DISABLED else 120
+EXAMPLES = examples(120)
 FAR = 0xFFFF_8880_0000_0000
 
 

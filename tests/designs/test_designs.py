@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -281,7 +282,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("design", all_designs())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(steps=STEPS)
 def test_answers_as_a_dict(design: Design, steps: list[tuple[int, int, int]]) -> None:
     stage = Stage(design)
@@ -292,6 +293,7 @@ def test_answers_as_a_dict(design: Design, steps: list[tuple[int, int, int]]) ->
     assert stage.heap.pending_bytes == 0
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("design", all_designs())
 def test_many_random_operations(design: Design) -> None:
     """Long runs reach what short ones do not: growth, shrinking, reuse of freed objects."""

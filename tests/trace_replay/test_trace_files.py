@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -169,7 +170,7 @@ def test_lines_are_counted_over_blocks(tmp_path: Path, monkeypatch: pytest.Monke
         read_trace(written(tmp_path, text + "\nx,R\n"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_blocks_hold_whole_lines(content: bytes, head: int) -> None:
     """Nothing is lost between blocks but empty ends, and each begins where it says."""
@@ -531,7 +532,7 @@ def test_what_is_not_read_is_named(tmp_path: Path, content: bytes, message: str)
         assert str(caught.value).isprintable()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_no_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Damaged traces, and any bytes, are read or refused in one printable line."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -97,6 +98,7 @@ def test_a_stream_is_well_formed(name: str) -> None:
     check_bounds(workload, stream, SEED)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("cpus", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_the_same_in_any_pieces_and_on_any_threads(name: str, cpus: int) -> None:
@@ -479,7 +481,7 @@ network_values = st.fixed_dictionaries(
 
 
 @pytest.mark.compiled
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(values=network_values, n=st.integers(4, 500), seed=st.integers(0, (1 << 63) - 1))
 def test_network_streams_hold_over_the_ranges(values: dict, n: int, seed: int) -> None:
     workload = network(**values)
@@ -508,7 +510,7 @@ gpu_values = st.fixed_dictionaries(
 
 
 @pytest.mark.compiled
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(values=gpu_values, n=st.integers(1, 500), seed=st.integers(0, (1 << 63) - 1))
 def test_gpu_streams_hold_over_the_ranges(values: dict, n: int, seed: int) -> None:
     workload = load_workload("gpu", **values)
