@@ -11,6 +11,7 @@ import email.utils
 import re
 from dataclasses import dataclass, replace
 from email.parser import BytesParser
+from email.quoprimime import body_encode
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ _PLAIN = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "--",
      "\u2026": "...", "\u00a0": " "}
 )  # fmt: skip
+_FROM = re.compile(r"^(>*)From ", re.MULTILINE)
+_ENCODED_COLUMNS = 74  # and two more for an escape, of the 76 that are allowed
 _ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 
@@ -122,8 +125,9 @@ def mbox(letter: str, author: str) -> str:
         raise out_of_range("mail", "from", author, "an address in ASCII: Name <name@example.org>")
     moment = now()
     heads, _, body = letter.partition("\n\n")
-    # a line that begins so would begin the next message
-    lines = [re.sub(r"^(>*From )", r">\1", line) for line in body.split("\n")]
+    # a line that begins so would begin the next message; other escapes than this arrive as such
+    if escaped := _FROM.search(body) is not None:
+        body = _FROM.sub(r"\1=46rom ", body_encode(body, maxlinelen=_ENCODED_COLUMNS))
     return "\n".join(
         [
             f"From {address} {moment:%a %b %e %H:%M:%S %Y}",
@@ -132,9 +136,9 @@ def mbox(letter: str, author: str) -> str:
             heads,
             "MIME-Version: 1.0",
             "Content-Type: text/plain; charset=us-ascii",
-            "Content-Transfer-Encoding: 7bit",
+            f"Content-Transfer-Encoding: {'quoted-printable' if escaped else '7bit'}",
             "",
-            *lines,
+            body,
             "",
         ]
     )
@@ -149,7 +153,7 @@ def checks(letter: str, box: str) -> list[tuple[str, str]]:
     read = BytesParser(policy=email.policy.default).parsebytes(
         box.partition("\n")[2].encode("ascii")
     )
-    again = re.sub(r"(?m)^>(>*From )", r"\1", str(read.get_payload()))
+    again = bytes(read.get_payload(decode=True)).decode("ascii")  # type: ignore[arg-type]
     if again.rstrip("\n") != body.rstrip("\n"):
         raise UserError("the mbox holds another text than the mail")
     lines = text.check_plain(body).rstrip("\n").split("\n")

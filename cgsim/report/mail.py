@@ -298,10 +298,10 @@ def _contention(frame: pd.DataFrame) -> str:
         if each[cpus[-1]] > 2 * each[cpus[0]]
     ]
     said = (
-        f"From {cpus[0]} to {cpus[-1]} CPUs a lookup grows with {join_names(grown)}; the others "
-        "stay within twice."
+        f"Between {cpus[0]} and {cpus[-1]} CPUs a lookup grows with {join_names(grown)}; "
+        "the others stay within twice."
         if grown
-        else f"From {cpus[0]} to {cpus[-1]} CPUs no design's lookup grows to more than twice."
+        else f"Between {cpus[0]} and {cpus[-1]} CPUs no design's lookup grows to more than twice."
     )
     return f"{head}\n{table}\n{text.wrap(said)}"
 

@@ -183,7 +183,10 @@ def test_the_surprise_is_said_only_where_the_costs_claim_it() -> None:
 def test_contention_says_who_grows() -> None:
     """Exactly those whose lookup more than doubles."""
     flat = " ".join(mail.compose(FACTS, sample.results()).split())
-    assert "From 1 to 64 CPUs a lookup grows with v4 64 times and dmem 64 times; the others" in flat
+    assert (
+        "Between 1 and 64 CPUs a lookup grows with v4 64 times and dmem 64 times; the others"
+        in flat
+    )
 
 
 def test_the_index_begins_with_the_mails_verdicts_and_picture() -> None:
