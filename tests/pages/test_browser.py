@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from cgsim.report.html import PAGE_LIMIT_BYTES
 from cgsim.report.notebooks import write_ipynb
@@ -98,6 +99,88 @@ def check_page(browser: Browser, path: Path) -> None:
     )
     assert cut == 0, "the printer would cut something at the right"
     page.close()
+
+
+@pytest.mark.parametrize("name", ["10_tiny.html", "index.html"])
+def test_print_loses_no_column(
+    browser: Browser, tiny_report: Path, name: str, tmp_path: Path
+) -> None:
+    """Each cell of each table is on the paper."""
+    assert lost_on_paper(browser, tiny_report / name, tmp_path) == []
+
+
+def test_a_lost_column_is_seen(browser: Browser, tiny_report: Path, tmp_path: Path) -> None:
+    """A table that is wider than the paper loses what lies beyond it."""
+    page = (tiny_report / "10_tiny.html").read_text()
+    wide = page.replace("<th>", '<th style="min-width: 120mm">')
+    (tmp_path / "wide.html").write_text(wide)
+    assert lost_on_paper(browser, tmp_path / "wide.html", tmp_path) != []
+
+
+def lost_on_paper(browser: Browser, path: Path, directory: Path) -> list[str]:
+    """The tables' cells that a page printed to PDF does not show, read by poppler's pdftotext."""
+    if not shutil.which("pdftotext"):
+        pytest.skip("pdftotext is not installed (Debian: apt-get install poppler-utils)")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    cells = page.evaluate(
+        """() => [...document.querySelectorAll("main table")].flatMap((table) =>
+          [...table.querySelectorAll("th, td")].map((cell) => cell.textContent))"""
+    )
+    pdf = directory / f"{path.stem}.pdf"
+    page.pdf(path=pdf, prefer_css_page_size=True, print_background=True)
+    page.close()
+    read = subprocess.run(["pdftotext", "-raw", pdf, "-"], capture_output=True, check=True)
+    # where a cell's line is broken is no matter
+    shown = re.sub(r"\s", "", read.stdout.decode())
+    wanted = Counter("".join(cell.split()) for cell in cells)
+    return [cell for cell, times in wanted.items() if shown.count(cell) < times]
+
+
+# From a key to the picture: the page's own clock, from the key to the frame after the last change.
+WATCH = """(selector) => {
+  window.moves = [];
+  let pressed = 0;
+  document.addEventListener("keydown", () => { pressed = performance.now(); }, true);
+  new MutationObserver((changes) => {
+    const seen = changes.some((change) =>
+      (change.target.closest ? change.target : change.target.parentElement)?.closest(selector));
+    if (!seen || !pressed) return;
+    const began = pressed;
+    pressed = 0;
+    requestAnimationFrame(() => setTimeout(() => moves.push(performance.now() - began)));
+  }).observe(document.body, { subtree: true, childList: true, characterData: true,
+                              attributes: true, attributeFilter: ["style"] });
+}"""
+MOVES = 40
+
+
+def record_latency(page: Page, what: str, slider: Locator, picture: str, directory: Path) -> None:
+    """Move a slider to and fro; leave the percentiles of key to picture, and check them.
+
+    In CGSIM_SCREENSHOTS where that is set. On a host with more to do than CPUs they are recorded
+    only.
+    """
+    page.evaluate(WATCH, picture)
+    slider.focus()
+    for move in range(MOVES):
+        page.keyboard.press("ArrowLeft" if move % 2 else "ArrowRight")
+        page.wait_for_function("(n) => moves.length > n", arg=move, timeout=10_000)
+    times = sorted(page.evaluate("moves"))
+    load = os.getloadavg()[0]
+    found = {
+        "moves": MOVES,
+        "median_ms": round(times[MOVES // 2], 1),
+        "p95_ms": round(times[-(-95 * MOVES // 100) - 1], 1),
+        "load": round(load, 1),
+        "cpus": os.cpu_count(),
+    }
+    folder = Path(os.environ.get("CGSIM_SCREENSHOTS", directory))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"latency-{what}.json").write_text(json.dumps(found, indent=2) + "\n")
+    print(what, found)
+    if load <= (os.cpu_count() or 1):
+        assert found["p95_ms"] <= 150
 
 
 def test_the_counter_counts(browser: Browser, tmp_path: Path) -> None:
@@ -202,6 +285,16 @@ def test_sliders_without_a_kernel(browser: Browser, tiny_report: Path) -> None:
     page.close()
 
 
+def test_a_page_answers_a_slider_at_once(
+    browser: Browser, tiny_report: Path, tmp_path: Path
+) -> None:
+    """Of the page's own slider, without a kernel."""
+    page, _, _ = visit(browser, tiny_report / "10_tiny.html")
+    slider = page.locator(".explorer input[type=range]")
+    record_latency(page, "page", slider, ".explorer .bars", tmp_path)
+    page.close()
+
+
 def test_without_script(browser: Browser, tiny_report: Path) -> None:
     """Figures, tables and the explorer's first answer stand there without the script."""
     context = browser.new_context(java_script_enabled=False)
@@ -275,7 +368,7 @@ def test_screenshots(browser: Browser, tiny_report: Path) -> None:
 
 
 @pytest.mark.slow
-def test_pages_of_the_last_report(browser: Browser, root: Path) -> None:
+def test_pages_of_the_last_report(browser: Browser, root: Path, tmp_path: Path) -> None:
     """Each page of the report that `make report` wrote opens offline."""
     pages = sorted((root / "reports").glob("*.html"))
     if not pages:
@@ -284,6 +377,7 @@ def test_pages_of_the_last_report(browser: Browser, root: Path) -> None:
     for path in pages:
         check_page(browser, path)
         photograph(browser, path)
+        assert lost_on_paper(browser, path, tmp_path) == []
 
 
 @contextlib.contextmanager
@@ -398,6 +492,9 @@ def test_notebooks_in_jupyterlab(browser: Browser, source: Path, tmp_path: Path)
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(1000)
         assert handle.get_attribute("aria-valuetext") != before
+        if source.stem == "09_explorer":
+            slider = page.locator(".noUi-handle").last  # of keys
+            record_latency(page, "explorer", slider, ".widget-html", tmp_path)
         errors = page.locator('.jp-OutputArea-output[data-mime-type*="error"]')
         assert errors.count() == 0, errors.first.inner_text()
         page.close()
