@@ -20,7 +20,7 @@
 # %% tags=["parameters"]
 preset: str = "quick"  # quick or full: how many points, lookups and replicates
 machine: str = "zen5-vm"  # a name of `cgsim machines`
-second_machine: str = "skylake-sp"  # another one, to see what hangs on the machine
+second_machine: str = ""  # another one, to see what hangs on it; none: one of two servers
 kernel: str = "7.3.4"  # whose struct offsets and code: 7.3.4 or 6.12.117
 seed: int = 1  # of the first replicate; the others take the following ones
 replicates: int = 0  # 0: as the preset says
@@ -44,7 +44,7 @@ from cgsim.studies.sweeps import DESIGNS, N_CGROUPS, N_KEYS, SIZES, design_names
 spec = {
     "preset": Choice("quick", "full"),
     "machine": Choice(*list_machines()),
-    "second_machine": Choice(*list_machines()),
+    "second_machine": Choice("", *list_machines()),
     "kernel": Choice(*kernel_versions()),
     "seed": Integer(0, 2**32 - 1),
     "replicates": Integer(0, 100),
@@ -58,6 +58,7 @@ spec = {
     "designs": ListOf(Choice(*design_names()), shortest=0),
 }
 check(globals(), spec)
+second_machine = second_machine or next(n for n in ("skylake-sp", "zen4-genoa") if n != machine)
 if second_machine == machine:
     raise ParameterError(f"parameter second_machine = {machine!r} is the first machine too")
 
@@ -297,6 +298,7 @@ answer(advice.verdict(advised), advice.budget(advised), advice.error_sentence(ad
 from cgsim.report.tables import manifest_table, run_facts
 
 ran = {name: getattr(setting, name) for name in ("replicates", "lookups", "designs")}
+ran["second_machine"] = second_machine
 ran |= {
     name: [f"{value:g}" for value in sorted(frame[column].unique())]
     for name, frame, column in (

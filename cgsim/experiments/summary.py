@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from cgsim.core.block_fields import CAUSES as CAUSES
 from cgsim.errors import out_of_range
@@ -59,5 +59,5 @@ def interval_half_width(values: Sequence[float] | np.ndarray, confidence: float 
     sample = np.asarray(values, dtype=float)
     if sample.size < 2:
         return math.nan
-    quantile = float(stats.t.ppf(0.5 + confidence / 2, sample.size - 1))
+    quantile = float(stdtrit(sample.size - 1, 0.5 + confidence / 2))
     return quantile * float(sample.std(ddof=1)) / math.sqrt(sample.size)

@@ -15,8 +15,8 @@ from cgsim.processes import environment, guarded, worker_pool
 from cgsim.report import html, manifest, publish
 from cgsim.report import notebooks as nb
 from cgsim.report.index import PageLink, render_index
-from cgsim.report.parameters import check_declared
-from cgsim.report.progress import StageClock, progress_for
+from cgsim.report.parameters import check_declared, check_values
+from cgsim.report.progress import StageClock
 from cgsim.resources import checkout_directory, notebooks_directory
 from cgsim.studies import places, tally
 
@@ -39,10 +39,11 @@ class ReportFailure(Exception):
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: its directory, and the seconds that each stage took."""
+    """A finished report: its directory, the seconds that each stage took, the mail's verdicts."""
 
     directory: Path
     seconds: dict[str, float]
+    verdicts: tuple[str, ...] = ()
 
 
 def build_report(
@@ -86,28 +87,22 @@ def build_report(
         A notebook failed or a page was refused. `out` is as it was; the executed notebooks lie in
         `<out>.failed`.
     """
-    if preset not in PRESETS:
-        raise unknown_name("preset", preset, PRESETS)
-    if workers is not None and workers < 1:
-        raise UserError(f"workers = {workers} is not allowed; allowed: 1 or more")
-    if not isinstance(out, str | os.PathLike):
-        raise out_of_range("report", "out", out, "the path of a directory")
+    check_options(out, preset, workers)
     # a symbolic link stays one: the report goes where it leads
     target = Path(out).resolve()
     directory = Path(notebooks) if notebooks else notebooks_directory()
     clock = StageClock()
     with clock.stage("prepare"):
         found = nb.find_notebooks(directory, only)
-        names = [f"{notebook.name}.html" for notebook in found]
-        publish.check_free(target, [*names, "index.html", *(["mail.txt"] if mail else [])])
-        given = _distribute(found, dict(parameters or {}), preset)
+        check_target(target, found, mail=mail)
+        given = distribute(found, dict(parameters or {}), preset)
         inputs = manifest.inputs()
         root = checkout_directory()
         if root and directory.resolve() == (root / "notebooks").resolve():
             nb.refresh(found, directory)
     if warm:
         with clock.stage("compile"):
-            _warm(workers or manifest.usable_cores())
+            compile_first(clock, workers or manifest.usable_cores())
     # the mail is simulated beside the notebooks, in a process of its own
     with (
         publish.unfinished(target) as aside,
@@ -122,7 +117,7 @@ def build_report(
             jobs = _jobs(found, given, work, aside)
             count = workers or manifest.usable_cores()
             cells = sum(notebook.cells + bool(given[notebook.name]) for notebook in found)
-            outcomes = nb.run_all(jobs, count, progress_for(), cells)
+            outcomes = nb.run_all(jobs, count, clock.progress(), cells)
         _stop_on_failures(outcomes, work, target)
         content = _manifest(preset, found, given, outcomes, inputs)
         heading = _heading(preset, content)
@@ -145,13 +140,33 @@ def build_report(
         except publish.Foreign as error:
             raise ReportFailure(str(error)) from None
     print(f"{'total':<12}{clock.total():7.1f} s", file=sys.stderr)
-    return Report(Path(out).absolute(), content["seconds"])
+    verdicts = answer.verdicts if answer else ()
+    return Report(Path(out).absolute(), content["seconds"], verdicts)
 
 
-def _distribute(
+def check_options(out: str | Path, preset: str, workers: int | None) -> None:
+    """Refuse (UserError) what a report cannot be built with."""
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    if workers is not None and workers < 1:
+        raise UserError(f"workers = {workers} is not allowed; allowed: 1 or more")
+    if not isinstance(out, str | os.PathLike):
+        raise out_of_range("report", "out", out, "the path of a directory")
+
+
+def check_target(target: Path, found: Sequence[nb.Notebook], *, mail: bool) -> None:
+    """Refuse (UserError) a directory in which files of others are in the way."""
+    names = [f"{notebook.name}.html" for notebook in found]
+    publish.check_free(target, [*names, "index.html", *(["mail.txt"] if mail else [])])
+
+
+def distribute(
     notebooks: Sequence[nb.Notebook], parameters: dict[str, Any], preset: str
 ) -> dict[str, dict[str, Any]]:
-    """The given parameters of each notebook; raises UserError for one that none declares."""
+    """The given parameters of each notebook.
+
+    Raises UserError for one that none declares, and for a value that a notebook does not allow.
+    """
     if "preset" in parameters:
         raise UserError("parameter preset: is the report's own; give it as --preset")
     given: dict[str, dict[str, Any]] = {}
@@ -167,6 +182,8 @@ def _distribute(
                 used.add(key)
         try:
             check_declared(notebook.parameters, values)
+            if values.keys() - {"preset"}:
+                check_values(notebook.check, notebook.parameters, values)
         except UserError as error:
             raise UserError(f"notebook {notebook.name}: {error}") from None
         given[notebook.name] = values
@@ -329,11 +346,11 @@ def _write_index(
     write_atomically(aside / "index.html", render_index(heading, pages, answer, facts, command))
 
 
-def _warm(workers: int) -> None:
+def compile_first(clock: StageClock, workers: int) -> None:
     """Compile what the notebooks will call, once, so that parallel kernels find it cached."""
     from cgsim.report.warm import for_notebooks, warm
 
-    warm(for_notebooks(), workers, progress_for(unit="pieces"))
+    warm(for_notebooks(), workers, clock.progress("pieces"))
 
 
 def _of_mail(parameters: Mapping[str, Any]) -> dict[str, Any]:

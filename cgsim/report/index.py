@@ -6,12 +6,15 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cgsim.report import manifest
 from cgsim.report.figure import to_svg
 from cgsim.report.headline import headline, headline_alt, headline_caption
 from cgsim.report.html import TEMPLATES, Heading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from jinja2 import Template
 
     from cgsim.report.mail import Reply
 
@@ -38,12 +41,7 @@ def render_index(
     (name, value) pairs of this run, and `command` is the command line that reproduces it. All texts
     are escaped.
     """
-    from jinja2 import Environment, FileSystemLoader
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, keep_trailing_newline=True
-    )
-    return environment.get_template("index.html.j2").render(
+    return _template("index.html.j2").render(
         style=(TEMPLATES / "style.css").read_text(),
         preset=heading.preset,
         commit=heading.commit,
@@ -58,6 +56,37 @@ def render_index(
         facts=facts,
         command=command,
     )
+
+
+def render_grid(facts: Mapping[str, Any]) -> str:
+    """The HTML of the page over the reports of a grid; `facts` as in its manifest."""
+    rows = [
+        {
+            "name": each["name"],
+            "values": [str(value) for value in each["parameters"].values()],
+            "failure": each["failure"],
+            "verdicts": each["verdicts"],
+            "seconds": "" if manifest.is_reproducible() else f"{each['seconds']:.1f}",
+        }
+        for each in facts["sets"]
+    ]
+    return _template("grid.html.j2").render(
+        style=(TEMPLATES / "style.css").read_text(),
+        names=list(facts["grid"]),
+        rows=rows,
+        preset=facts["preset"],
+        commit=manifest.short_commit(facts["git"]),
+        version=facts["version"],
+    )
+
+
+def _template(name: str) -> Template:
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, keep_trailing_newline=True
+    )
+    return environment.get_template(name)
 
 
 def _picture(answers: Mapping[str, dict[str, Any]]) -> str:

@@ -20,7 +20,7 @@ from cgsim.files import write_atomically
 from cgsim.processes import environment, worker_pool
 from cgsim.report.imports import skip_address_grammar
 from cgsim.report.kernel import kernel_manager
-from cgsim.report.parameters import Declared, declared_parameters
+from cgsim.report.parameters import Declared, check_cell, declared_parameters
 from cgsim.report.publish import checksum
 from cgsim.studies import leave
 
@@ -37,7 +37,10 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Notebook:
-    """One notebook source: its title and one-line description are its first markdown cell's."""
+    """One notebook source: its title and one-line description are its first markdown cell's.
+
+    check : the source of the cell that checks its parameters.
+    """
 
     name: str
     source: Path
@@ -45,6 +48,7 @@ class Notebook:
     description: str
     parameters: tuple[Declared, ...]
     cells: int
+    check: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ def _share(ticks: SimpleQueue[str]) -> None:
 def _run(job: Job) -> Outcome:
     """Run one job in this process."""
     start = time.perf_counter()
-    with _output_to(job.log):
+    with output_to(job.log):
         failure = _execute(job)
     return Outcome(job.name, round(time.perf_counter() - start, 3), failure)
 
@@ -254,11 +258,12 @@ def _describe(path: Path) -> Notebook:
         parameters = tuple(declared_parameters(notebook))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return Notebook(path.stem, path, title, description, parameters, len(notebook.cells))
+    check = check_cell(notebook.cells)
+    return Notebook(path.stem, path, title, description, parameters, len(notebook.cells), check)
 
 
 @contextlib.contextmanager
-def _output_to(log: Path) -> Iterator[None]:
+def output_to(log: Path) -> Iterator[None]:
     """Send this process' output, and that of the kernels it starts, to a file.
 
     Kernels write warnings of no concern (and their real last words) to the inherited descriptors.

@@ -16,6 +16,7 @@ after the declaring one and does nothing but assign.
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -207,6 +208,50 @@ def check_declared(declared: Sequence[Declared], given: Mapping[str, Any]) -> No
         if wanted is float and _is_int(value):
             continue
         raise UserError(_refusal(name, value, f"a value of type {type_name}", wanted))
+
+
+def check_cell(cells: Sequence[Any]) -> str:
+    """The source of the cell that checks the declared parameters; "" where there is none."""
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    for cell, after in itertools.pairwise(code):
+        if "parameters" in cell.metadata.get("tags", ()):
+            return str(after.source) if "check(" in after.source else ""
+    return ""
+
+
+def check_values(source: str, declared: Sequence[Declared], given: Mapping[str, Any]) -> None:
+    """Run a notebook's checking cell with given values, before anything else of it runs.
+
+    Raises the UserError that the cell raises. What else may go wrong there, the notebook will say.
+    """
+    values = {
+        parameter.name: given.get(parameter.name, parameter.default) for parameter in declared
+    }
+    try:
+        exec(compile(source, "<parameters>", "exec"), {"__name__": "parameters", **values})
+    except UserError:
+        raise
+    except Exception:  # of code that is not ours
+        return
+
+
+def parse_grid(assignments: Iterable[str]) -> dict[str, list[Any]]:
+    """The values of `NAME=A,B` arguments: several for each name, each read as YAML.
+
+    Raises UserError for a text that is not of that form, a name or a value given twice.
+    """
+    grid: dict[str, list[Any]] = {}
+    for text in assignments:
+        name, equals, values = text.partition("=")
+        if not equals or not values or not _GIVEN_NAME.fullmatch(name):
+            raise UserError(f"--grid {shown(text)}: write NAME=A,B, for example n_keys=2,8")
+        if name in grid:
+            raise UserError(f"--grid {name}: is given twice; write all values in one list")
+        grid[name] = parse_yaml(f"[{values}]", f"--grid {name}")
+        for number, value in enumerate(grid[name]):
+            if value in grid[name][:number]:
+                raise UserError(f"--grid {name}: {shown(value)} is there twice")
+    return grid
 
 
 def parse_given(assignments: Iterable[str]) -> dict[str, Any]:

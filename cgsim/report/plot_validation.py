@@ -101,5 +101,5 @@ def rows_caption(rows: pd.DataFrame) -> str:
         name: sorted({int(n) for text in rows["conditions"] for n in re.findall(pattern, text)})
         for name, pattern in (("keys", r"(\d+) keys"), ("cgroups", r"(\d+) cgroups"))
     }
-    found = caption(machine=sorted(set(machines)), **sizes)
+    found = caption(machine="; ".join(sorted(set(machines))), **sizes)
     return f"{len(rows)} rows measured on {found}, no seed"

@@ -307,7 +307,7 @@ def test_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A report ends with the path of its front page; the stages and their seconds are said."""
-    monkeypatch.setattr(build, "_warm", lambda workers: None)
+    monkeypatch.setattr(build, "compile_first", lambda clock, workers: None)
     out = tmp_path / "r"
     words = ["report", "--notebooks", str(tiny_notebooks), "--out", str(out), "--no-mail"]
     assert run(*words, "-p", "seed=7") == 0
@@ -326,7 +326,9 @@ def test_failed_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
     monkeypatch.setattr(build, "build_report", fail)
     assert run("report") == 1
-    assert capsys.readouterr().err == "cgsim: report failed: notebook 01_x, cell 3: boom\n"
+    first, *said = capsys.readouterr().err.splitlines()
+    assert first == "report: preset quick, into reports"
+    assert said == ["cgsim: report failed: notebook 01_x, cell 3: boom"]
 
 
 def test_interrupted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

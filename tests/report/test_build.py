@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import json
 import os
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -14,7 +19,7 @@ import sample_answers
 
 from cgsim import provenance
 from cgsim.errors import UserError
-from cgsim.report import advice, build, manifest, publish
+from cgsim.report import advice, build, manifest, progress, publish
 from cgsim.report.build import ReportFailure, build_report
 from cgsim.report.html import PAGE_LIMIT_BYTES, Heading, PageJob, check_figures, export, render
 from cgsim.report.index import PageLink, render_index
@@ -371,6 +376,36 @@ def test_front_page_shows_the_mail() -> None:
     assert "mail.txt" not in render_index(heading, [], None, [], "cgsim report")
 
 
+GOLDEN_INDEX = Path(__file__).parent.parent / "golden" / "index.txt"
+
+
+def test_golden_index() -> None:
+    """The front page's own text, to the letter; the mail in it has a golden text of its own.
+
+    CGSIM_GOLDEN=1 writes it anew, to be read before it is kept.
+    """
+    heading = Heading("", "quick", "0123456789ab", "2026-01-01 00:00:00 UTC", "0.1.0", "")
+    answers = sample_answers.results().answers
+    verdicts = tuple(advice.verdict(answer) for answer in answers.values())
+    pages = [PageLink("01_a.html", "A page", "What it says.")]
+    facts = [("computed on", "a host of this test"), ("inputs", "3 files")]
+    reply = Reply("the mail\n", verdicts, answers)
+    page = render_index(heading, pages, reply, facts, "cgsim report")
+    text = text_of(page)
+    if os.environ.get("CGSIM_GOLDEN") == "1":
+        GOLDEN_INDEX.write_text(text)
+    assert text == GOLDEN_INDEX.read_text()
+
+
+def text_of(page: str) -> str:
+    """What a reader of a page sees, the pictures' alternative texts included, a block a line."""
+    body = page.partition("<body>")[2]
+    body = re.sub(r'<img [^>]*alt="([^"]*)"[^>]*>', r"[\1]", body)
+    body = re.sub(r"</(p|h\d|li|tr|figcaption|summary|pre|a)>", "\n", body)
+    lines = html.unescape(re.sub(r"<[^>]+>", " ", body)).splitlines()
+    return "".join(f"{words}\n" for line in lines if (words := " ".join(line.split())))
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
@@ -383,12 +418,12 @@ def test_progress() -> None:
     """A bar on a terminal; elsewhere one line a finished notebook."""
     plain, terminal = io.StringIO(), Terminal()
     for stream, kind in ((plain, Lines), (terminal, Bar)):
-        progress = progress_for(stream)
-        assert isinstance(progress, kind)
-        progress.start(2)
-        progress.step("01_x")
-        progress.finished("01_x", 1.25)
-        progress.close()
+        told = progress_for(stream)
+        assert isinstance(told, kind)
+        told.start(2)
+        told.step("01_x")
+        told.finished("01_x", 1.25)
+        told.close()
     assert plain.getvalue() == "  01_x                        1.2 s\n"
     assert "1/2 cells" in terminal.getvalue()
     assert "01_x" in terminal.getvalue()
@@ -405,3 +440,39 @@ def test_stage_clock() -> None:
     assert list(clock.seconds) == ["one"]
     assert stream.getvalue().startswith("one ")
     assert clock.total() >= clock.seconds["one"]
+
+
+def test_lines_while_a_stage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a pipe a line comes in time, with how far it is; on a terminal none disturbs the bar."""
+    assert progress.PERIOD_S < 10
+    monkeypatch.setattr(progress, "PERIOD_S", 0.05)
+    for stream in (io.StringIO(), Terminal()):
+        clock = StageClock(stream)
+        with clock.stage("slow"):
+            told = clock.progress("pieces")
+            told.start(7)
+            told.step("x")
+            time.sleep(0.3)
+        lines = stream.getvalue().splitlines()
+        counted = [line for line in lines if line.startswith("  slow: 1 of 7 pieces, 0 s so far")]
+        assert (len(counted) >= 2) == (not stream.isatty())
+        time.sleep(0.2)
+        assert len(stream.getvalue().splitlines()) == len(lines)
+
+
+@pytest.mark.slow
+def test_the_first_line_comes_at_once(quick_notebooks: Path, tmp_path: Path) -> None:
+    """Within a second of Enter, on a pipe; the best of three, since hosts are busy."""
+    took = []
+    for number in range(3):
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cgsim", "report", "--notebooks", quick_notebooks, "--no-mail",
+             "--out", tmp_path / str(number)],
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"report: preset quick")
+        took.append(time.perf_counter() - start)
+        process.communicate()
+    assert min(took) < 1.0, took
