@@ -20,7 +20,7 @@ from cgsim.machines.system_spec import system_spec
 from cgsim.percpu import many_cpus
 from cgsim.percpu.base import SCRATCH, Layout
 from cgsim.percpu.chunks import UNIT_BYTES
-from cgsim.percpu.counter_memory import Place
+from cgsim.percpu.counter_memory import CounterMemory
 from cgsim.percpu.turns import clock_keys, idle, meet
 from cgsim.stage.population import Population, build_population
 from cgsim.workloads.popularity import alias_table, draw_many, zipf_pmf
@@ -139,9 +139,9 @@ class Stand:
         self.heap = heap
 
     def _build(self, layout: Layout, cpus: int, slots: int | None, cgroups: int) -> None:
-        self.place = Place(self.heap, self.machine, cpus, slots)
-        self._counters = [layout.new(self.place) for _ in range(cgroups)]
-        self.allocator = self.place.words("allocator", 4096)
+        self.memory = CounterMemory(self.heap, self.machine, cpus, slots)
+        self._counters = [layout.new(self.memory) for _ in range(cgroups)]
+        self.allocator = self.memory.words("allocator", 4096)
 
     def plan(self, **chances: int) -> many_cpus.Plan:
         """The plan for these counters; `chances`: fields that are not 0."""

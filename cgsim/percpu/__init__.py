@@ -1,6 +1,7 @@
 """The counter layouts, one file each.
 
-A new layout is one file of the shape of the others and one import here.
+A new layout is one file of the shape of the others and one import here; see CONTRIBUTING.md. They
+are listed in the order of these imports, so no layout's file imports another one's.
 """
 
 from cgsim.percpu import (
@@ -16,11 +17,11 @@ from cgsim.percpu import (
     word_per_cpu,
 )
 from cgsim.percpu.base import Layout, add_layout, get_layout, list_layouts
-from cgsim.percpu.counter_memory import Place
+from cgsim.percpu.counter_memory import CounterMemory
 
 __all__ = [
+    "CounterMemory",
     "Layout",
-    "Place",
     "add_layout",
     "batched",
     "charged",

@@ -4,7 +4,7 @@ A layout file defines a NamedTuple of parameters for numba and five functions of
 generic functions here dispatch on the type of that NamedTuple.
 
 ===========  ===================================================================================
-prepare      (place, counters, **options) -> parameters (Python, once)
+prepare      (memory, counters, **options) -> parameters (Python, once)
 step         (space, layout, cpu, scratch, phase, amount, token) -> next phase: one turn of an
              update of the counter as CPU `cpu`; the update is done when it returns 0. `token`: of
              the counter's address, as a lookup gives it, in phase 0
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cgsim.machines.model import Machine
-    from cgsim.percpu.counter_memory import Place
+    from cgsim.percpu.counter_memory import CounterMemory
 
 SCRATCH = 8
 """int64 words of scratch per CPU."""
@@ -92,9 +92,9 @@ class Layout:
         slab = sum(int(kmalloc_bytes(size)) for size in shape.slab)
         return slab + possible * sum(percpu_bytes(size) for size in shape.percpu)
 
-    def new(self, place: Place) -> Any:
+    def new(self, memory: CounterMemory) -> Any:
         """The layout's parameters in a simulated memory."""
-        return self.prepare(place, **self.options)
+        return self.prepare(memory, **self.options)
 
 
 _BY_NAME: dict[str, Layout] = {}

@@ -8,15 +8,7 @@ from typing import NamedTuple
 
 from cgsim.compile.block_access import get, put
 from cgsim.compile.jit import njit
-from cgsim.core.space import (
-    add_in_place,
-    branch,
-    join,
-    load,
-    peek,
-    store,
-    work,
-)
+from cgsim.core.space import add_in_place, branch, join, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout
 from cgsim.percpu.queued import HOLDS, Lock, lock_step, new_lock, unlock
 
@@ -25,7 +17,8 @@ STRUCT_BYTES = 40  # lock, count, list_head, counters
 
 
 class Batched(NamedTuple):
-    """`total`: the global word's address; `lock`, `nodes`: `queued.Lock`; else as `rows.Rows`."""
+    """`total`: the global word's address; `lock`, `nodes`: `queued.Lock`; else as
+    `word_per_cpu.Rows`."""
 
     total: int
     lock: int
@@ -47,12 +40,12 @@ def batch_of(cpus):
     return max(32, 2 * cpus)
 
 
-def prepare(place):
-    head = place.words("percpu_counter", 64)
-    lock = new_lock(place, head)
-    base, stride = place.percpu(4)
+def prepare(memory):
+    head = memory.words("percpu_counter", 64)
+    lock = new_lock(memory, head)
+    base, stride = memory.percpu(4)
     total = head + 16
-    return Batched(total, lock.word, lock.nodes, base, stride, place.slots, batch_of(place.cpus))
+    return Batched(total, lock.word, lock.nodes, base, stride, memory.slots, batch_of(memory.cpus))
 
 
 @njit

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from cgsim.compile.jit import njit
 from cgsim.core.space import add_in_place, atomic_add, branch, join, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.copies import peek_copies, reset_copies
 from cgsim.percpu.counter_memory import LINE_BYTES
 
 _SITE = 0x3700
@@ -37,14 +38,14 @@ class Stocked(NamedTuple):
     slots: int
 
 
-def prepare_charged(place, levels=LEVELS):
-    return Charged(place.words("page_counter", LINE_BYTES * levels), levels)
+def prepare_charged(memory, levels=LEVELS):
+    return Charged(memory.words("page_counter", LINE_BYTES * levels), levels)
 
 
-def prepare_stocked(place, levels=LEVELS):
-    base = place.words("page_counter", LINE_BYTES * levels)
-    stock, stride = place.percpu(8)
-    return Stocked(base, levels, stock, stride, place.slots)
+def prepare_stocked(memory, levels=LEVELS):
+    base = memory.words("page_counter", LINE_BYTES * levels)
+    stock, stride = memory.percpu(8)
+    return Stocked(base, levels, stock, stride, memory.slots)
 
 
 @njit
@@ -97,9 +98,7 @@ def peek_charged(space, layout):
 def peek_stocked(space, layout):
     """What was charged, without what is in stock."""
     total = peek(space, layout.base, 8)
-    for cpu in range(layout.slots):
-        total -= peek(space, layout.stock + cpu * layout.stride, 8)
-    return total
+    return total - peek_copies(space, layout.stock, layout.stride, layout.slots)
 
 
 @njit
@@ -110,11 +109,8 @@ def reset_charged(space, layout):
 
 @njit
 def reset_stocked(space, layout):
-    for level in range(layout.levels):
-        store(space, layout.base + LINE_BYTES * level, 8, 0, 0, 0)
-    for cpu in range(layout.slots):
-        store(space, layout.stock + cpu * layout.stride, 8, 0, 0, 0)
-        work(space, 3, 1)
+    reset_charged(space, layout)
+    reset_copies(space, layout.stock, layout.stride, layout.slots)
 
 
 CHARGED = add_layout(

@@ -17,7 +17,7 @@ LINE_BYTES = 64
 _ARENA_BYTES = 1 << 20
 
 
-class Place:
+class CounterMemory:
     """A heap, the CPUs that update, and the CPUs the kernel reserves for.
 
     Parameters

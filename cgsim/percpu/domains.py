@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from cgsim.compile.block_access import get
 from cgsim.compile.jit import njit
-from cgsim.core.space import atomic_add, join, load, peek, store, work
+from cgsim.core.space import atomic_add, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.copies import peek_copies, read_copies, reset_copies
 from cgsim.percpu.counter_memory import LINE_BYTES
 
 
@@ -25,14 +26,14 @@ class PerNode(NamedTuple):
     domain_of: int
 
 
-def prepare_cluster(place):
-    table, count = place.domains("cluster")
-    return PerCluster(place.words("counters", LINE_BYTES * count), count, table)
+def prepare_cluster(memory):
+    table, count = memory.domains("cluster")
+    return PerCluster(memory.words("counters", LINE_BYTES * count), count, table)
 
 
-def prepare_node(place):
-    table, count = place.domains("node")
-    return PerNode(place.words("counters", LINE_BYTES * count), count, table)
+def prepare_node(memory):
+    table, count = memory.domains("node")
+    return PerNode(memory.words("counters", LINE_BYTES * count), count, table)
 
 
 @njit
@@ -45,29 +46,17 @@ def step(space, layout, cpu, scratch, phase, amount, token):
 
 @njit
 def read(space, layout):
-    total = 0
-    ready = 0
-    for domain in range(layout.slots):
-        value, token = load(space, layout.base + LINE_BYTES * domain, 8, 1)
-        work(space, 3, 1)
-        ready = join(space, ready, token)
-        total += value
-    return total
+    return read_copies(space, layout.base, LINE_BYTES, layout.slots)
 
 
 @njit
 def peek_sum(space, layout):
-    total = 0
-    for domain in range(layout.slots):
-        total += peek(space, layout.base + LINE_BYTES * domain, 8)
-    return total
+    return peek_copies(space, layout.base, LINE_BYTES, layout.slots)
 
 
 @njit
 def reset(space, layout):
-    for domain in range(layout.slots):
-        store(space, layout.base + LINE_BYTES * domain, 8, 0, 0, 0)
-        work(space, 3, 1)
+    reset_copies(space, layout.base, LINE_BYTES, layout.slots)
 
 
 CLUSTER = add_layout(

@@ -10,6 +10,7 @@ from cgsim.compile.block_access import get, put
 from cgsim.compile.jit import njit
 from cgsim.core.space import add_in_place, branch, join, load, peek, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout
+from cgsim.percpu.copies import peek_copies, reset_copies
 from cgsim.percpu.counter_memory import LINE_BYTES
 from cgsim.percpu.queued import HOLDS, Lock, lock_step, new_lock, unlock
 
@@ -28,13 +29,13 @@ class Limit(NamedTuple):
     slots: int
 
 
-def prepare(place):
-    head = place.words("global count", 64)
-    base = place.words("thread counts", LINE_BYTES * place.slots)
-    for cpu in range(place.slots):
-        place.heap.write(base + LINE_BYTES * cpu + 8, MAX_SHARE)
-    lock = new_lock(place, head)
-    return Limit(lock.word, lock.nodes, head + 16, base, place.slots)
+def prepare(memory):
+    head = memory.words("global count", 64)
+    base = memory.words("thread counts", LINE_BYTES * memory.slots)
+    for cpu in range(memory.slots):
+        memory.heap.write(base + LINE_BYTES * cpu + 8, MAX_SHARE)
+    lock = new_lock(memory, head)
+    return Limit(lock.word, lock.nodes, head + 16, base, memory.slots)
 
 
 @njit
@@ -83,17 +84,13 @@ def read(space, layout):
 @njit
 def peek_sum(space, layout):
     total = peek(space, layout.total, 8)
-    for cpu in range(layout.slots):
-        total += peek(space, layout.base + LINE_BYTES * cpu, 8)
-    return total
+    return total + peek_copies(space, layout.base, LINE_BYTES, layout.slots)
 
 
 @njit
 def reset(space, layout):
     store(space, layout.total, 8, 0, 0, 0)
-    for cpu in range(layout.slots):
-        store(space, layout.base + LINE_BYTES * cpu, 8, 0, 0, 0)
-        work(space, 3, 1)
+    reset_copies(space, layout.base, LINE_BYTES, layout.slots)
 
 
 LIMIT = add_layout(

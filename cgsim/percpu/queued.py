@@ -36,9 +36,9 @@ class Lock(NamedTuple):
     nodes: int
 
 
-def new_lock(place, word):
+def new_lock(memory, word):
     """A free lock whose word stands at an address with 16 zero bytes."""
-    return Lock(word, place.words("mcs nodes", _NODE_BYTES * place.slots))
+    return Lock(word, memory.words("mcs nodes", _NODE_BYTES * memory.slots))
 
 
 @njit

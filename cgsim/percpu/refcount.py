@@ -10,12 +10,14 @@ from typing import NamedTuple
 from cgsim.compile.jit import njit
 from cgsim.core.space import add_in_place, atomic_add, branch, load, peek, poke, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.copies import peek_copies, reset_copies
 
 _SITE = 0x3100
 
 
 class PercpuRef(NamedTuple):
-    """`ref`: address of the struct; the percpu words stand as in `rows.Rows`."""
+    """`ref`: address of the struct; the percpu words stand as in
+    `word_per_cpu.Rows`."""
 
     ref: int
     base: int
@@ -34,19 +36,19 @@ class AtomicRef(NamedTuple):
     pairs: int
 
 
-def _prepare(place, kind):
-    ref = place.words("percpu_ref", 64)
-    base, stride = place.percpu(8)
-    pairs = place.words("pairs", 64 * place.slots)
-    return kind(ref, base, stride, place.slots, pairs)
+def _prepare(memory, kind):
+    ref = memory.words("percpu_ref", 64)
+    base, stride = memory.percpu(8)
+    pairs = memory.words("pairs", 64 * memory.slots)
+    return kind(ref, base, stride, memory.slots, pairs)
 
 
-def prepare_percpu(place):
-    return _prepare(place, PercpuRef)
+def prepare_percpu(memory):
+    return _prepare(memory, PercpuRef)
 
 
-def prepare_atomic(place):
-    return _prepare(place, AtomicRef)
+def prepare_atomic(memory):
+    return _prepare(memory, AtomicRef)
 
 
 @njit
@@ -94,19 +96,16 @@ def read(space, layout):
 @njit
 def peek_sum(space, layout):
     """References held, plus the pairs that were completed."""
-    total = peek(space, layout.ref, 8)
-    for cpu in range(layout.slots):
-        total += peek(space, layout.base + cpu * layout.stride, 8)
-        total += peek(space, layout.pairs + 64 * cpu, 8)
-    return total
+    held = peek(space, layout.ref, 8)
+    held += peek_copies(space, layout.base, layout.stride, layout.slots)
+    return held + peek_copies(space, layout.pairs, 64, layout.slots)
 
 
 @njit
 def reset(space, layout):
     store(space, layout.ref, 8, 0, 0, 0)
+    reset_copies(space, layout.base, layout.stride, layout.slots)
     for cpu in range(layout.slots):
-        store(space, layout.base + cpu * layout.stride, 8, 0, 0, 0)
-        work(space, 3, 1)
         poke(space, layout.pairs + 64 * cpu, 8, 0)
 
 

@@ -30,10 +30,10 @@ class Rstat(NamedTuple):
     levels: int
 
 
-def prepare(place, levels=3):
-    total = place.words("rstat total", 64)
-    base, stride = place.percpu(COPY_BYTES * levels)
-    return Rstat(total, base, stride, place.slots, levels)
+def prepare(memory, levels=3):
+    total = memory.words("rstat total", 64)
+    base, stride = memory.percpu(COPY_BYTES * levels)
+    return Rstat(total, base, stride, memory.slots, levels)
 
 
 @njit

@@ -30,17 +30,17 @@ class SharedLocked(NamedTuple):
     nodes: int
 
 
-def prepare_plain(place):
-    return SharedPlain(place.words("counter", 64))
+def prepare_plain(memory):
+    return SharedPlain(memory.words("counter", 64))
 
 
-def prepare_atomic(place):
-    return SharedAtomic(place.words("counter", 64))
+def prepare_atomic(memory):
+    return SharedAtomic(memory.words("counter", 64))
 
 
-def prepare_locked(place):
-    base = place.words("counter", 64)
-    lock = new_lock(place, base)
+def prepare_locked(memory):
+    base = memory.words("counter", 64)
+    lock = new_lock(memory, base)
     return SharedLocked(base + 16, lock.word, lock.nodes)
 
 

@@ -7,8 +7,9 @@ On 64-bit kernels the sequence counter is empty and the layout is `percpu`.
 from typing import NamedTuple
 
 from cgsim.compile.jit import njit
-from cgsim.core.space import add_in_place, branch, load, peek, store, work
+from cgsim.core.space import add_in_place, branch, load, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.copies import peek_copies, reset_copies
 
 _SITE = 0x3400
 COPY_BYTES = 16
@@ -22,9 +23,9 @@ class Stats(NamedTuple):
     slots: int
 
 
-def prepare(place):
-    base, stride = place.percpu(COPY_BYTES)
-    return Stats(base, stride, place.slots)
+def prepare(memory):
+    base, stride = memory.percpu(COPY_BYTES)
+    return Stats(base, stride, memory.slots)
 
 
 @njit
@@ -56,17 +57,12 @@ def read(space, layout):
 
 @njit
 def peek_sum(space, layout):
-    total = 0
-    for cpu in range(layout.slots):
-        total += peek(space, layout.base + cpu * layout.stride, 8)
-    return total
+    return peek_copies(space, layout.base, layout.stride, layout.slots)
 
 
 @njit
 def reset(space, layout):
-    for cpu in range(layout.slots):
-        store(space, layout.base + cpu * layout.stride, 8, 0, 0, 0)
-        work(space, 3, 1)
+    reset_copies(space, layout.base, layout.stride, layout.slots)
 
 
 STATS = add_layout(

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from cgsim.compile.jit import njit
 from cgsim.core.block_fields import TICKS
 from cgsim.core.calls import redirect
-from cgsim.core.space import compute, join, load, peek, store, work
+from cgsim.core.space import compute, join, load, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.copies import peek_copies, reset_copies
 from cgsim.percpu.counter_memory import LINE_BYTES
 
 
@@ -35,20 +36,20 @@ class ThreadLocal(NamedTuple):
     pointers: int
 
 
-def prepare_array(place):
-    base = place.words("per-thread array", LINE_BYTES * place.slots)
-    ids = place.words("thread data", LINE_BYTES * place.slots)
+def prepare_array(memory):
+    base = memory.words("per-thread array", LINE_BYTES * memory.slots)
+    ids = memory.words("thread data", LINE_BYTES * memory.slots)
     # a loop around an empty call: its instructions take one of the cycles
-    cycles = max((place.machine.window.call_return_cycles or 1.0) - 1.0, 0.0)
-    return ThreadArray(base, place.slots, ids, round(cycles * TICKS))
+    cycles = max((memory.machine.window.call_return_cycles or 1.0) - 1.0, 0.0)
+    return ThreadArray(base, memory.slots, ids, round(cycles * TICKS))
 
 
-def prepare_local(place):
-    base = place.words("thread-local data", LINE_BYTES * place.slots)
-    pointers = place.words("pointers", 8 * place.slots)
-    for cpu in range(place.slots):
-        place.heap.write(pointers + 8 * cpu, base + LINE_BYTES * cpu)
-    return ThreadLocal(base, place.slots, pointers)
+def prepare_local(memory):
+    base = memory.words("thread-local data", LINE_BYTES * memory.slots)
+    pointers = memory.words("pointers", 8 * memory.slots)
+    for cpu in range(memory.slots):
+        memory.heap.write(pointers + 8 * cpu, base + LINE_BYTES * cpu)
+    return ThreadLocal(base, memory.slots, pointers)
 
 
 @njit
@@ -109,17 +110,12 @@ def read_local(space, layout):
 
 @njit
 def peek_sum(space, layout):
-    total = 0
-    for thread in range(layout.slots):
-        total += peek(space, layout.base + LINE_BYTES * thread, 8)
-    return total
+    return peek_copies(space, layout.base, LINE_BYTES, layout.slots)
 
 
 @njit
 def reset(space, layout):
-    for thread in range(layout.slots):
-        store(space, layout.base + LINE_BYTES * thread, 8, 0, 0, 0)
-        work(space, 3, 1)
+    reset_copies(space, layout.base, LINE_BYTES, layout.slots)
 
 
 ARRAY = add_layout(

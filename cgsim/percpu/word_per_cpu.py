@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from cgsim.compile.block_access import get, put
 from cgsim.compile.jit import njit
-from cgsim.core.space import add_in_place, compute, join, load, peek, store, work
+from cgsim.core.space import add_in_place, compute, load, store, work
 from cgsim.percpu.base import Layout, Shape, add_layout, no_error
+from cgsim.percpu.copies import peek_copies, read_copies, reset_copies
 from cgsim.percpu.counter_memory import LINE_BYTES
 
 
@@ -53,27 +54,27 @@ class Unprotected(NamedTuple):
     slots: int
 
 
-def prepare_packed(place):
-    return PackedRows(place.words("counters", 8 * place.slots), 8, place.slots)
+def prepare_packed(memory):
+    return PackedRows(memory.words("counters", 8 * memory.slots), 8, memory.slots)
 
 
-def prepare_padded(place):
-    return Rows(place.words("counters", LINE_BYTES * place.slots), LINE_BYTES, place.slots)
+def prepare_padded(memory):
+    return Rows(memory.words("counters", LINE_BYTES * memory.slots), LINE_BYTES, memory.slots)
 
 
-def prepare_first(place):
-    base, stride = place.percpu(8, first=True)
-    return FirstChunk(base, stride, place.slots)
+def prepare_first(memory):
+    base, stride = memory.percpu(8, first=True)
+    return FirstChunk(base, stride, memory.slots)
 
 
-def prepare_later(place):
-    base, stride = place.percpu(8)
-    return LaterChunk(base, stride, place.slots)
+def prepare_later(memory):
+    base, stride = memory.percpu(8)
+    return LaterChunk(base, stride, memory.slots)
 
 
-def prepare_unprotected(place):
-    base, stride = place.percpu(8)
-    return Unprotected(base, stride, place.slots)
+def prepare_unprotected(memory):
+    base, stride = memory.percpu(8)
+    return Unprotected(base, stride, memory.slots)
 
 
 @njit
@@ -102,31 +103,17 @@ def step_unprotected(space, layout, cpu, scratch, phase, amount, token):
 
 @njit
 def read(space, layout):
-    """Three instructions per word besides the load, and a well predicted branch."""
-    total = 0
-    ready = 0
-    for cpu in range(layout.slots):
-        value, token = load(space, layout.base + cpu * layout.stride, 8, 1)
-        work(space, 3, 1)
-        ready = join(space, ready, token)
-        total += value
-    return total
+    return read_copies(space, layout.base, layout.stride, layout.slots)
 
 
 @njit
 def peek_sum(space, layout):
-    total = 0
-    for cpu in range(layout.slots):
-        total += peek(space, layout.base + cpu * layout.stride, 8)
-    return total
+    return peek_copies(space, layout.base, layout.stride, layout.slots)
 
 
 @njit
 def reset(space, layout):
-    """Write 0 to every CPU's word; updates in flight are lost, as in the kernel."""
-    for cpu in range(layout.slots):
-        store(space, layout.base + cpu * layout.stride, 8, 0, 0, 0)
-        work(space, 3, 1)
+    reset_copies(space, layout.base, layout.stride, layout.slots)
 
 
 def _percpu_bytes(machine, possible):
