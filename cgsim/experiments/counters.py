@@ -1,9 +1,9 @@
 """Counters on many CPUs: what an update, a read, a reset and a life of a layout cost, as tables.
 
 `update_cost` lets CPUs 0 .. n - 1 update counters in a tight loop and measures between the end of
-the warm-up and the last update; `read_cost`, `reset_cost` and `lifetime_cost` do one thing at a
-time. A row is one replicate (they differ in when the CPUs begin, and in every random choice). Times
-are of the machine's clock with so many busy cores.
+the warm-up and the last update; `read_cost` and `lifetime_cost` do one thing at a time. A row
+is one replicate (they differ in when the CPUs begin, and in every random choice). Times are of the
+machine's clock with so many busy cores.
 """
 
 from __future__ import annotations
@@ -296,6 +296,8 @@ def counters(
     cpus : that update, all of one counter; the online ones
     possible : CPUs that the kernel reserves for; None: those of the machine
     group : counters that one allocation serves
+    replicates : with seeds seed, seed + 1, ...
+    threads : host threads over replicates; the result does not depend on it
 
     Returns
     -------

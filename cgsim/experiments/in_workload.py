@@ -90,6 +90,8 @@ def simulate(
         the cgroup as this one does
     lookups : measured per replicate over all CPUs, after as many that only warm
     replicates : with seeds seed, seed + 1, ...
+    kernel : a recorded one, whose offsets and code
+    aged : objects come from slabs in random order, as after a long uptime; else from fresh slabs
     prefetch_next_line : a miss beyond L2 also brings the next line of its page
     threads : host threads over replicates; the result does not depend on it
     without_lookup : leave out lookup and datum: what the place of use costs anyway
@@ -123,11 +125,11 @@ def simulate(
     Raises UserError for a bad argument.
     """
     if isinstance(workload, Workload):
-        scenario = workload
+        loaded = workload
         if parameters:
             raise UserError("workload parameters go with a workload's name, not with a workload")
     else:
-        scenario = load_workload(workload, **parameters)
+        loaded = load_workload(workload, **parameters)
     chosen, model = resolve(design, machine)
     check_common(
         "simulate", footprint_bytes=footprint_bytes, lookups=lookups, replicates=replicates,
@@ -136,25 +138,25 @@ def simulate(
     check_switches(
         "simulate", aged=aged, prefetch_next_line=prefetch_next_line, without_lookup=without_lookup
     )
-    who = user_for(scenario, user)
+    who = user_for(loaded, user)
     check_estimate(
-        "simulate", chosen, kernel, n_cgroups=scenario.n_cgroups, n_keys=scenario.n_keys,
+        "simulate", chosen, kernel, n_cgroups=loaded.n_cgroups, n_keys=loaded.n_keys,
         lookups=lookups, at_once=min(threads, replicates),
     )  # fmt: skip
 
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
         facts = facts_of(
-            chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, replicate, own_seed, lookups
+            chosen, model, kernel, loaded.n_cgroups, loaded.n_keys, replicate, own_seed, lookups
         )
         facts |= {
-            "workload": scenario.name,
+            "workload": loaded.name,
             "mode": "workload",
             "user": who,
             "footprint_bytes": footprint_bytes,
         }
         row, _, _ = play_workload(
-            chosen, model, scenario, kernel, facts,
+            chosen, model, loaded, kernel, facts,
             aged=aged, prefetch=prefetch_next_line, without_lookup=without_lookup,
         )  # fmt: skip
         return [row]
@@ -165,7 +167,7 @@ def simulate(
 def play_workload(
     chosen: Design,
     model: Machine,
-    scenario: AnyWorkload,
+    workload: AnyWorkload,
     kernel: str,
     facts: dict[str, Any],
     *,
@@ -181,24 +183,24 @@ def play_workload(
     of every measured row.
     """
     warm = facts["lookups"]
-    cpus = scenario.cpus
+    cpus = workload.cpus
     chosen, use = for_user(chosen, facts["user"])
-    feeds = Feeds(scenario, facts["seed"])
+    feeds = Feeds(workload, facts["seed"])
     around = feeds.surrounding
     footprint = facts["footprint_bytes"]
     sizes = around.hot_bytes, max(around.ring_bytes, footprint)
     hot, ring = (-(-max(size, 64) // 64) * 64 for size in sizes)
     stage = HeapSurroundings(
-        kernel_of(kernel), BEHIND_DISPATCH if scenario.reach == "skb" else OF_TASK, use,
+        kernel_of(kernel), BEHIND_DISPATCH if workload.reach == "skb" else OF_TASK, use,
         calls(chosen), hot * cpus, ring * cpus, own_programs=own_programs(chosen), cpus=cpus,
     )  # fmt: skip
     population = populate_for(
-        chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, facts["seed"], aged, stage
+        chosen, model, kernel, workload.n_cgroups, workload.n_keys, facts["seed"], aged, stage
     )
-    parts = tuple(rows_of(feeds.take(warm), scenario, model, footprint) for _ in range(2))
+    parts = tuple(rows_of(feeds.take(warm), workload, model, footprint) for _ in range(2))
     actors = stage.furnish(population, around.actors, facts["seed"])
     scene = stage.surroundings(
-        population, actors, around.parents, (hot, ring), rcu_held=scenario.rcu_held,
+        population, actors, around.parents, (hot, ring), rcu_held=workload.rcu_held,
         seed=facts["seed"],
     )  # fmt: skip
     if without_lookup:
@@ -221,7 +223,7 @@ def play_workload(
         if system.places is not None:
             counts.append(system.places.counts.copy())
 
-    changes = 1 if scenario.changes_cgroups else None
+    changes = 1 if workload.changes_cgroups else None
     row = _play_rows(
         system, space, population, model, scene, facts, parts, changes, once_warm, each
     )
@@ -250,7 +252,7 @@ class EventCosts(NamedTuple):
 def event_costs(
     design: str | Design,
     machine: str | Machine,
-    scenario: AnyWorkload,
+    workload: AnyWorkload,
     *,
     lookups: int,
     seed: int,
@@ -259,16 +261,16 @@ def event_costs(
     """What each event of a workload costs: its lookups, simulated, and its other work, as said."""
     chosen, model = resolve(design, machine)
     facts = facts_of(
-        chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups
-    ) | {"workload": scenario.name, "mode": "workload", "user": user_for(scenario, None)}
+        chosen, model, kernel, workload.n_cgroups, workload.n_keys, 0, seed, lookups
+    ) | {"workload": workload.name, "mode": "workload", "user": user_for(workload, None)}
     each: list[np.ndarray] = []
-    play_workload(chosen, model, scenario, kernel, facts, aged=True, prefetch=False, each=each)
-    feeds = Feeds(scenario, seed)
+    play_workload(chosen, model, workload, kernel, facts, aged=True, prefetch=False, each=each)
+    feeds = Feeds(workload, seed)
     feeds.take(lookups)
     stream = feeds.take(lookups)
     begins = np.flatnonzero(stream.column("act") & REACH_MASK >= REACHES_AN_EVENT)
     hook = np.add.reduceat(each[0], begins) / TICKS / model.ghz
-    other = np.add.reduceat(stream.column("instructions"), begins) / scenario.instructions_per_ns
+    other = np.add.reduceat(stream.column("instructions"), begins) / workload.instructions_per_ns
     return EventCosts(chosen.name, model.name, hook, other)
 
 

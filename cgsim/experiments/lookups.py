@@ -96,10 +96,13 @@ def lookup_cost(
     machine : name, path of a profile, or a `Machine`
     user : who calls, "driver", "packet-hook", "counter" or "bpf-map"; None: the first of them that
         can use the design
+    n_cgroups, n_keys : of the population; every cgroup has a datum for every key
     modes : of "throughput", "dependent", "isolated"; each on a machine of its own, once
     footprint_bytes : memory other code walks through before each isolated lookup
     lookups : measured per replicate, after as many that only warm
     replicates : with seeds seed, seed + 1, ...
+    kernel : a recorded one, whose offsets and code
+    aged : objects come from slabs in random order, as after a long uptime; else from fresh slabs
     prefetch_next_line : a miss beyond L2 also brings the next line of its page
     threads : host threads over replicates; the result does not depend on it
 

@@ -11,6 +11,7 @@ from scipy.special import stdtrit  # scipy.stats takes a second to import
 
 from cgsim.core.block_fields import CAUSES as CAUSES
 from cgsim.errors import out_of_range
+from cgsim.limits import Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +31,20 @@ def summarise(frame: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     Of a column of text the first replicate's is taken. `seeds` and `seed_ns` are the replicates'
     own, for paired differences (`cgsim.experiments.paired`).
 
-    The interval is Student's t over replicates, NaN with a single one. It says how much the result
-    hangs on the seed (placement, order, popularity), not how well the model fits a real machine.
+    frame : a row per replicate, as `cgsim.simulate` and its like return it; points are told apart
+        by the columns of `POINT`
+    confidence : of the interval, above 0 and below 1
+
+    The interval is Student's t over replicates, in ns, NaN with a single one. It says how much the
+    result hangs on the seed (placement, order, popularity), not how well the model fits a real
+    machine.
+
+    Raises UserError for a frame without `ns` and `replicate`, or a confidence out of range.
     """
     if not isinstance(frame, pd.DataFrame) or "ns" not in frame or "replicate" not in frame:
         raise out_of_range("summarise", "frame", frame, "a frame with a row per replicate")
+    if not (Range(0, 1, whole=False).holds(confidence) and 0 < confidence < 1):
+        raise out_of_range("summarise", "confidence", confidence, "a number above 0 and below 1")
     points = [name for name in POINT if name in frame.columns]
     values = [c for c in frame.columns if c not in points and c not in _PER_REPLICATE]
     rows = []

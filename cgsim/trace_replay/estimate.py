@@ -20,7 +20,7 @@ ACCESS_BYTES = 24
 
 
 def check_memory(
-    accesses: int, plan: Plan, tlb: Sequence[Level], kernel: str, options: Options
+    accesses: int, plan: Plan, tlb: Sequence[Level], loop: str, options: Options
 ) -> None:
     """Raise UserError, naming the largest level, if a replay would take too much memory.
 
@@ -28,11 +28,11 @@ def check_memory(
     them costs, are bounded by `numbering.MAX_DIRECTORY_WORDS` for each thread.
     """
     shards = 1
-    if kernel == "coherent":
+    if loop == "coherent":
         shards = coherent_shards(accesses, plan, options)
-    elif kernel == "general":
+    elif loop == "general":
         shards = general_shards(accesses, plan, options)
-    cpus = 1 << (plan.cpus - 1).bit_length() if kernel == "coherent" else plan.cpus
+    cpus = 1 << (plan.cpus - 1).bit_length() if loop == "coherent" else plan.cpus
     sizes: dict[str, int] = {}
     for level in plan.levels:
         instances = -(-cpus // level.cpus_per_instance)

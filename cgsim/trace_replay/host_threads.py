@@ -1,4 +1,4 @@
-"""Tasks on several threads of this process; the kernels release the interpreter's lock."""
+"""Tasks on several threads of this process; the loops release the interpreter's lock."""
 
 from __future__ import annotations
 

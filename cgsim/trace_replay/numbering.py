@@ -22,7 +22,7 @@ CHUNK_SLOTS = 1 << 18
 
 
 class OutsideWindowError(Exception):
-    """The lines do not fit the numbers that a kernel can hold."""
+    """The lines do not fit the numbers that a loop can hold."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Options:
     """How it is computed; none of it changes a count. None: what is best for the plan."""
 
     threads: int = 1
-    kernel: str | None = None
+    loop: str | None = None
     vector: bool = True
     shards: int | None = None
     piece: int = PIECE

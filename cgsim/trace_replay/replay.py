@@ -3,9 +3,9 @@
 What is counted
 ---------------
 Caches have lines of 64 bytes (`line_bytes`: up to 4096), set = line modulo sets, or a hash of the
-line's number where a profile says so, true LRU, write-back, write-allocate, no
-prefetch. CPU c uses instance c // n of a level whose instances are shared by n CPUs; by default
-the last of several levels is shared by all CPUs and the others are private.
+line's number where a profile says so, true LRU, write-back, write-allocate, no prefetch. CPU c uses
+instance c // n of a level whose instances are shared by n CPUs; by default the last of several
+levels is shared by all CPUs and the others are private.
 
 Lookup. An access goes down the levels of its CPU until one holds the line (a hit there, a miss at
 each level above). Every level above then holds it as its most recent line; a level below the hit
@@ -52,7 +52,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +73,7 @@ from cgsim.trace_replay.geometry import (
 )
 from cgsim.trace_replay.one_cpu import run_tlb
 from cgsim.trace_replay.plan import Options, Plan, Sharing
-from cgsim.trace_replay.run import choose_kernel, run
+from cgsim.trace_replay.run import choose_loop, compile_loop, run
 from cgsim.trace_replay.trace import (
     ANY_CPU,
     MAX_CPUS,
@@ -255,7 +254,8 @@ def replay(
     false_sharing : count it, too
     line_bytes : a power of two, 64 to 4096; false sharing is counted in lines of 64
 
-    Raises UserError for a malformed trace or geometry.
+    Returns a `Replay`: the counts, and the seconds that it took. Raises UserError for a malformed
+    trace or geometry.
     """
     if isinstance(addresses, Trace):
         trace = addresses
@@ -298,7 +298,9 @@ def replay_file(
               before the last are filled like nine ones
     columns : names of a table's columns, as "address=addr,op=type"; others are left out then
 
-    Raises UserError.
+    last_level : None: the machine's, "nine" without one
+
+    Raises UserError for an unreadable file, a malformed trace or geometry.
     """
     described = None
     pages: str | tuple[Level, ...] | None = tlb
@@ -414,15 +416,15 @@ def _replay(
     plan = Plan(levels, cpus, last_level, traffic)
     options = replace(options or Options(), threads=threads)
     words = words_touched(cut) if false_sharing else None
-    kernel = options.kernel or choose_kernel(plan, writes is not None, false_sharing)
-    check_memory(len(cut), plan, pages, kernel, options)
-    _compile(kernel, levels, cpus, bool(pages), false_sharing)
-    # to the kernels a line has 64 bytes: longer ones are addressed in larger steps
+    loop = options.loop or choose_loop(plan, writes is not None, false_sharing)
+    check_memory(len(cut), plan, pages, loop, options)
+    compile_loop(loop, levels, cpus, bool(pages), false_sharing)
+    # to the loops a line has 64 bytes: longer ones are addressed in larger steps
     address = cut.address
     if line_bytes != LINE_BYTES:
         address = address >> np.uint64((line_bytes // LINE_BYTES).bit_length() - 1)
     begin = time.perf_counter()
-    counts = run(address, cut.cpu, writes, plan, replace(options, kernel=kernel), words)
+    counts = run(address, cut.cpu, writes, plan, replace(options, loop=loop), words)
     tlb_misses: Iterable[int] = ()
     if pages:
         tlb_misses = run_tlb(cut.address, cut.cpu, pages, PAGE_BITS, options).tolist()
@@ -488,42 +490,6 @@ def _tlb_counts(levels: Sequence[Level], misses: Iterable[int], lookups: int) ->
         counts.append(LevelCounts(level.name, lookups - int(missed), int(missed)))
         lookups = int(missed)
     return counts
-
-
-def _compile(
-    kernel: str, levels: Sequence[Level], cpus: int, tlb: bool, false_sharing: bool
-) -> None:
-    """Compile the kernel or load it, by replaying next to nothing, so that no time includes it.
-
-    The ways, the number of CPUs, whether the sets are powers of two, and whether they are chosen by
-    a hash decide on the variant.
-    """
-    shapes = tuple(
-        (2 if level.sets & (level.sets - 1) == 0 else 3, level.ways, level.hashed)
-        for level in levels
-    )
-    _compile_for(kernel, shapes, cpus, false_sharing)
-    if tlb:
-        _compile_for("reads", ((2, 4, False),), 1, False)
-
-
-@cache
-def _compile_for(
-    kernel: str, shapes: tuple[tuple[int, int, bool], ...], cpus: int, false_sharing: bool
-) -> None:
-    last = len(shapes) - 1 or 1
-    levels = tuple(
-        Level("", sets, ways, cpus if n == last else 1, hashed)
-        for n, (sets, ways, hashed) in enumerate(shapes)
-    )
-    run(
-        np.zeros(2, np.uint64),
-        None,
-        None,
-        Plan(levels, cpus, "nine", False),
-        Options(kernel=kernel),
-        np.zeros(2, np.uint8) if false_sharing else None,
-    )
 
 
 def _whole(name: str, value: Any, lowest: int, highest: int, why: str = "") -> int:

@@ -1,4 +1,4 @@
-"""Every kernel against the plain Python reference, for random hierarchies and traces."""
+"""Every loop against the plain Python reference, for random hierarchies and traces."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from reference_cache import Reference, RefLevel, replay_reference
 from cgsim.trace_replay.geometry import Level
 from cgsim.trace_replay.one_cpu import run_tlb
 from cgsim.trace_replay.plan import COUNT_COLUMNS, Options, Plan
-from cgsim.trace_replay.run import choose_kernel, run
+from cgsim.trace_replay.run import choose_loop, run
 
 EXAMPLES = examples(120)
 FAR = 0xFFFF_8880_0000_0000
 
 
-def kernel_counts(counts: Any) -> Counter[tuple[int | str, str]]:
-    """The kernels' counters in the reference's form."""
+def loop_counts(counts: Any) -> Counter[tuple[int | str, str]]:
+    """The loops' counters in the reference's form."""
     found: Counter[tuple[int | str, str]] = Counter()
     for level, row in enumerate(counts.levels.tolist()):
         for name, value in zip(COUNT_COLUMNS, row, strict=True):
@@ -82,45 +82,45 @@ def expected(plan: Plan, trace: tuple[Any, Any, Any]) -> Counter[tuple[int | str
 
 @settings(max_examples=EXAMPLES)
 @given(st.data())
-def test_general_kernel(data: st.DataObject) -> None:
+def test_general_loop(data: st.DataObject) -> None:
     """Random levels, sharing, inclusion and traffic; vectors and loops; any number of shards."""
     plan = data.draw(plans())
     trace = data.draw(traces(plan.cpus))
     options = Options(
         threads=data.draw(st.sampled_from([1, 2])),
-        kernel="general",
+        loop="general",
         vector=data.draw(st.booleans()),
         shards=data.draw(st.sampled_from([1, 8, None])),
     )
-    assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
+    assert loop_counts(run(*trace, plan, options)) == expected(plan, trace)
 
 
 @settings(max_examples=EXAMPLES)
 @given(st.data())
-def test_coherent_kernel(data: st.DataObject) -> None:
+def test_coherent_loop(data: st.DataObject) -> None:
     """Private levels and a shared one; pieces that are shorter than the trace."""
     plan = data.draw(plans(plain=True))
     trace = data.draw(traces(plan.cpus))
     options = Options(
         threads=data.draw(st.sampled_from([1, 2, 5])),
-        kernel="coherent",
+        loop="coherent",
         vector=data.draw(st.booleans()),
         shards=data.draw(st.sampled_from([1, 8, None])),
         piece=data.draw(st.sampled_from([17, 1 << 20])),
         few_cpus=data.draw(st.sampled_from([1, None])),
     )
-    assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
+    assert loop_counts(run(*trace, plan, options)) == expected(plan, trace)
 
 
 @settings(max_examples=EXAMPLES)
 @given(st.data())
-def test_traffic_kernel(data: st.DataObject) -> None:
+def test_traffic_loop(data: st.DataObject) -> None:
     """One CPU whose write-backs are accesses; sometimes more dirty lines than a block."""
     plan = replace(data.draw(plans()), cpus=1, policy="nine", traffic=True)
     plan = replace(plan, levels=tuple(replace(x, cpus_per_instance=1) for x in plan.levels))
     trace = data.draw(traces(1))
-    options = Options(kernel="traffic", vector=data.draw(st.booleans()))
-    assert kernel_counts(run(*trace, plan, options)) == expected(plan, trace)
+    options = Options(loop="traffic", vector=data.draw(st.booleans()))
+    assert loop_counts(run(*trace, plan, options)) == expected(plan, trace)
 
 
 def test_traffic_flush_of_many_lines() -> None:
@@ -130,19 +130,19 @@ def test_traffic_flush_of_many_lines() -> None:
     rng = np.random.default_rng(3)
     address = rng.integers(0, 9000, 9000).astype(np.uint64) * np.uint64(64)
     trace = address, np.zeros(9000, np.uint16), np.ones(9000, np.uint8)
-    assert kernel_counts(run(*trace, plan, Options(kernel="traffic"))) == expected(plan, trace)
+    assert loop_counts(run(*trace, plan, Options(loop="traffic"))) == expected(plan, trace)
 
 
 @settings(max_examples=EXAMPLES)
 @given(st.data())
-def test_reads_kernel(data: st.DataObject) -> None:
+def test_reads_loop(data: st.DataObject) -> None:
     """Reads of one CPU through any levels."""
     plan = replace(data.draw(plans()), cpus=1, policy="nine", traffic=False)
     plan = replace(plan, levels=tuple(replace(x, cpus_per_instance=1) for x in plan.levels))
     address, cpu, write = data.draw(traces(1))
     trace = address, cpu, np.zeros_like(write)
-    options = Options(kernel="reads", vector=data.draw(st.booleans()))
-    assert kernel_counts(run(address, None, None, plan, options)) == expected(plan, trace)
+    options = Options(loop="reads", vector=data.draw(st.booleans()))
+    assert loop_counts(run(address, None, None, plan, options)) == expected(plan, trace)
 
 
 @settings(max_examples=EXAMPLES // 2)
@@ -171,12 +171,12 @@ def test_sets_without_a_common_window(scale: int) -> None:
     write = (near % 5 == 0).astype(np.uint8)
     plan = Plan(levels, 1, "nine", True)
     cpu = np.zeros(len(address), np.uint16)
-    assert kernel_counts(run(address, None, write, plan, Options())) == expected(
+    assert loop_counts(run(address, None, write, plan, Options())) == expected(
         plan, (address, cpu, write)
     )
     quiet = np.zeros_like(write)
     silent = replace(plan, traffic=False)
-    assert kernel_counts(run(address, None, None, silent, Options())) == expected(
+    assert loop_counts(run(address, None, None, silent, Options())) == expected(
         silent, (address, cpu, quiet)
     )
 
@@ -196,20 +196,20 @@ def test_a_failing_thread_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> No
         run(address, None, np.ones(100, np.uint8), plan, Options(threads=3, piece=40))
 
 
-def test_choice_of_kernel() -> None:
-    """The fast kernels are taken where they apply, the general one elsewhere."""
+def test_choice_of_loop() -> None:
+    """The fast loops are taken where they apply, the general one elsewhere."""
     three = (Level("L1", 64, 8, 1), Level("L2", 1024, 8, 1), Level("L3", 16384, 16, 8))
     reads = Plan(tuple(replace(x, cpus_per_instance=1) for x in three), 1, "nine", True)
-    assert choose_kernel(reads, writes=False) == "reads"
-    assert choose_kernel(reads, writes=True) == "traffic"
-    assert choose_kernel(Plan(three, 8, "nine", False), writes=True) == "coherent"
-    assert choose_kernel(Plan(three, 16, "nine", False), writes=True) == "general"
-    assert choose_kernel(Plan(three, 8, "inclusive", False), writes=True) == "general"
-    for cpus, kernel in ((8, "coherent"), (64, "coherent"), (65, "general")):
+    assert choose_loop(reads, writes=False) == "reads"
+    assert choose_loop(reads, writes=True) == "traffic"
+    assert choose_loop(Plan(three, 8, "nine", False), writes=True) == "coherent"
+    assert choose_loop(Plan(three, 16, "nine", False), writes=True) == "general"
+    assert choose_loop(Plan(three, 8, "inclusive", False), writes=True) == "general"
+    for cpus, loop in ((8, "coherent"), (64, "coherent"), (65, "general")):
         levels = (*three[:2], replace(three[2], cpus_per_instance=cpus))
         plan = Plan(levels, cpus, "nine", False)
-        assert choose_kernel(plan, writes=True) == "coherent"
-        assert choose_kernel(plan, writes=True, false_sharing=True) == kernel
+        assert choose_loop(plan, writes=True) == "coherent"
+        assert choose_loop(plan, writes=True, false_sharing=True) == loop
 
 
 @settings(max_examples=EXAMPLES)
@@ -236,7 +236,7 @@ def test_false_sharing(data: st.DataObject) -> None:
         piece=data.draw(st.sampled_from([17, 1 << 20])),
     )
     counts = run(address, cpu, write, plan, options, words)
-    assert kernel_counts(counts) == expected(plan, (address, cpu, write))
+    assert loop_counts(counts) == expected(plan, (address, cpu, write))
     sharing = counts.sharing
     assert sharing is not None
     assert sharing.coherence_misses == reference.sharing["coherence_misses"]

@@ -1,6 +1,7 @@
 """Points and their summaries: known costs, identities, determinism, refusals."""
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ MACHINE = "zen4-genoa"
 SMALL = {"lookups": 200, "replicates": 2}
 
 
-def test_one_bare_warm_dependent_load_costs_the_l1_latency():
+def test_one_bare_warm_dependent_load_costs_the_l1_latency() -> None:
     frame = lookup_cost("direct", MACHINE, n_cgroups=4, n_keys=2, modes=["dependent"], **SMALL)
     machine = load_machine(MACHINE)
     latency = machine.ns(machine.caches[0].load_to_use_cycles)
@@ -26,7 +27,7 @@ def test_one_bare_warm_dependent_load_costs_the_l1_latency():
 
 
 @pytest.mark.compiled
-def test_no_cost_that_nobody_can_see():
+def test_no_cost_that_nobody_can_see() -> None:
     """An inlined address is bare next to nothing; whoever runs pays for being called, and uses."""
     frame = lookup_cost("direct-inlined", MACHINE, n_cgroups=4, n_keys=2, **SMALL)
     assert (frame["bare_ns"] < 0.3).all()
@@ -36,7 +37,7 @@ def test_no_cost_that_nobody_can_see():
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("design", ["direct", "table"])
-def test_a_larger_footprint_costs_more_and_never_more_than_all_loads_missing(design):
+def test_a_larger_footprint_costs_more_and_never_more_than_all_loads_missing(design: str) -> None:
     machine = load_machine(MACHINE)
     worst = machine.cycles(machine.memory.local_ns) + machine.tlb.walk_cycles_2m + 60
     loads = {"direct": 1, "table": 3}[design]
@@ -61,7 +62,7 @@ def test_a_larger_footprint_costs_more_and_never_more_than_all_loads_missing(des
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("workload", ["network", "gpu"])
-def test_the_cpi_stack_adds_up(workload):
+def test_the_cpi_stack_adds_up(workload: str) -> None:
     frame = simulate("idr", MACHINE, workload, lookups=100, replicates=1)
     stack = frame[[f"{cause}_cycles" for cause in CAUSES]]
     assert (stack.to_numpy() >= 0).all()
@@ -70,7 +71,7 @@ def test_the_cpi_stack_adds_up(workload):
 
 
 @pytest.mark.compiled
-def test_same_seed_same_answer_whatever_the_threads():
+def test_same_seed_same_answer_whatever_the_threads() -> None:
     arguments = {"lookups": 100, "replicates": 3, "n_cgroups": 40}
     alone = simulate("table", MACHINE, "network", **arguments)
     shared = simulate("table", MACHINE, "network", threads=3, **arguments)
@@ -79,7 +80,7 @@ def test_same_seed_same_answer_whatever_the_threads():
     assert not alone["cycles"].equals(other["cycles"])
 
 
-def test_rcu_is_taken_only_where_the_caller_does_not_hold_it():
+def test_rcu_is_taken_only_where_the_caller_does_not_hold_it() -> None:
     counts = {
         workload: simulate("idr", MACHINE, workload, lookups=20, replicates=1)["accesses"].item()
         for workload in ("network", "gpu")
@@ -103,14 +104,14 @@ def test_rcu_is_taken_only_where_the_caller_does_not_hold_it():
         ("direct", 0, 16),
     ],
 )
-def test_memory_is_what_slab_rounds_it_to(design, cgroup_bytes, entry_bytes):
+def test_memory_is_what_slab_rounds_it_to(design: str, cgroup_bytes: int, entry_bytes: int) -> None:
     memory = build_population(design, n_cgroups=10, n_keys=8, seed=1).memory
     assert memory.cgroup_bytes == cgroup_bytes
     assert memory.entry_bytes == entry_bytes
     assert memory.per_cgroup(8) == cgroup_bytes + 8 * entry_bytes
 
 
-def test_ages_and_orders_change_places_but_not_amounts():
+def test_ages_and_orders_change_places_but_not_amounts() -> None:
     fresh = build_population("idr", n_cgroups=64, n_keys=4, seed=1, aged=False)
     aged = build_population("idr", n_cgroups=64, n_keys=4, seed=1)
     assert fresh.memory == aged.memory
@@ -147,13 +148,13 @@ def test_ages_and_orders_change_places_but_not_amounts():
         (lambda: lookup_cost("list", MACHINE, footprint_bytes=-1), "footprint_bytes = -1"),
     ],
 )
-def test_bad_arguments_are_refused_in_one_line(call, message):
+def test_bad_arguments_are_refused_in_one_line(call: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
 
 
-def test_summarise_is_students_interval_per_point():
+def test_summarise_is_students_interval_per_point() -> None:
     frame = pd.DataFrame(
         {
             "design": ["list"] * 3 + ["idr"],
@@ -171,4 +172,7 @@ def test_summarise_is_students_interval_per_point():
     # t(0.975, 2) = 4.3027, standard error 1 / sqrt(3)
     assert summary.loc["list", "ns_high"] - 2 == pytest.approx(4.3027 / math.sqrt(3), abs=1e-4)
     assert math.isnan(summary.loc["idr", "ns_high"])
+    for confidence in (0, 1, 95, math.nan, "0.95"):
+        with pytest.raises(UserError, match=r"summarise: confidence = .* above 0 and below 1"):
+            summarise(frame, confidence=confidence)
     assert math.isnan(interval_half_width([1.0]))

@@ -258,7 +258,7 @@ def test_caches_replace_the_machines_caches_alone(tmp_path: Path) -> None:
 
 
 def test_a_thousand_cpus_and_more(tmp_path: Path) -> None:
-    """CPUs 0 to 8191, by every kernel that knows several."""
+    """CPUs 0 to 8191, by every loop that knows several."""
     by = np.array([0, 600, 8191, 0, 600, 8191, 0])
     address = np.array([0, 0, 0, 8, 8, 64, 0])
     np.savez(tmp_path / "t.npz", address=address, cpu=by, op=list("WWWRRRW"))
