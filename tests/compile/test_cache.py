@@ -1,6 +1,7 @@
 """The name of the numba cache directory changes with everything that compiled code hangs on."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ PYTHON_ONLY = {
 """Modules without constants that kernels read; what they give to kernels goes in as arguments."""
 
 
-def imported_modules(source):
+def imported_modules(source: Path) -> Iterator[str]:
     """Names of the cgsim modules that a file imports from."""
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cgsim"):
@@ -40,7 +41,7 @@ def imported_modules(source):
 
 
 @pytest.mark.parametrize("source", cache.compiled_sources(), ids=lambda path: path.stem)
-def test_compiled_files_take_constants_from_hashed_files_only(source):
+def test_compiled_files_take_constants_from_hashed_files_only(source: Path) -> None:
     hashed = {
         "cgsim." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
         for path in cache.compiled_sources()
@@ -54,7 +55,9 @@ def test_compiled_files_take_constants_from_hashed_files_only(source):
     assert imported - known == set()
 
 
-def test_hash_follows_sources_settings_and_version(monkeypatch, tmp_path):
+def test_hash_follows_sources_settings_and_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("NUMBA_BOUNDSCHECK", raising=False)
     before = cache.source_hash("1.0")
     assert cache.source_hash("1.0") == before

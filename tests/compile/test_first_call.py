@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -16,7 +17,7 @@ compiled_only = pytest.mark.skipif(jit.JIT_DISABLED, reason="nothing is compiled
 TRACE = "import cgsim; print(cgsim.trace('idr/depth=2'))"
 
 
-def run(code, **environment):
+def run(code: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
@@ -47,13 +48,13 @@ def _call(address):
     return _twice(call_i64_4(address, 1, 2, 3, 4))
 
 
-def test_functions_are_called_by_address_and_as_parts():
+def test_functions_are_called_by_address_and_as_parts() -> None:
     assert _call(_address()) == 8642
     assert _twice(4321) == 8642
 
 
 @compiled_only
-def test_a_part_has_no_machine_code():
+def test_a_part_has_no_machine_code() -> None:
     @numba.njit
     def outer(a):
         return _sum_of_four(a, 2, 3, 4)
@@ -67,7 +68,7 @@ def test_a_part_has_no_machine_code():
     assert not [name for name in names if "_sum_of_four" in name]  # taken in
 
 
-def test_a_part_may_hold_a_closure():
+def test_a_part_may_hold_a_closure() -> None:
     @jit.internal
     def total(values):
         return sum([2 * value for value in values])
@@ -79,7 +80,7 @@ def test_a_part_may_hold_a_closure():
     assert outer(np.arange(4)) == 12
 
 
-def test_a_part_may_depend_on_none():
+def test_a_part_may_depend_on_none() -> None:
     @jit.internal
     def total(a, b):
         return a if b is None else a * b
@@ -91,7 +92,7 @@ def test_a_part_may_depend_on_none():
     assert outer(2) == 8
 
 
-def test_trace_loads_no_frames(tmp_path):
+def test_trace_loads_no_frames(tmp_path: Path) -> None:
     # an index of cached code names all types that it was compiled for, and loads their modules
     code = "import sys, cgsim; cgsim.trace('idr/depth=2', cycles=False); print(*sys.modules)"
     loaded = run(code, NUMBA_CACHE_DIR=os.fspath(tmp_path)).split()
@@ -100,7 +101,7 @@ def test_trace_loads_no_frames(tmp_path):
 
 
 @compiled_only
-def test_loading_compiled_code_starts_no_compiler():
+def test_loading_compiled_code_starts_no_compiler() -> None:
     code = "import sys, cgsim; cgsim.trace('idr/depth=2'); print(*sys.modules)"
     run(code)  # whatever is not in the cache yet is compiled
     loaded = run(code).split()
@@ -110,7 +111,7 @@ def test_loading_compiled_code_starts_no_compiler():
 
 @pytest.mark.slow
 @compiled_only
-def test_cold_processes_at_once_give_the_warm_answer(tmp_path):
+def test_cold_processes_at_once_give_the_warm_answer(tmp_path: Path) -> None:
     expected = run(TRACE)
     started = [
         subprocess.Popen(
@@ -128,7 +129,7 @@ def test_cold_processes_at_once_give_the_warm_answer(tmp_path):
 
 @pytest.mark.slow
 @compiled_only
-def test_settings_that_change_the_code_still_work(tmp_path):
+def test_settings_that_change_the_code_still_work(tmp_path: Path) -> None:
     expected = run(TRACE)
     cold = {"NUMBA_CACHE_DIR": os.fspath(tmp_path)}
     assert run(TRACE, NUMBA_BOUNDSCHECK="1", **cold) == expected

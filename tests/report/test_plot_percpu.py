@@ -17,13 +17,13 @@ COSTS = pd.DataFrame(
 )
 
 
-def test_costs_are_drawn_twice_log_and_linear():
+def test_costs_are_drawn_twice_log_and_linear() -> None:
     left, right = plots.by_cpus(COSTS, "ns", column="read_ns").axes
     assert [left.get_xscale(), left.get_yscale(), right.get_yscale()] == ["log", "log", "linear"]
     assert [list(line.get_ydata()) for line in right.lines] == [[2.0, 16.0]] * 2
 
 
-def test_sentences_name_the_ends():
+def test_sentences_name_the_ends() -> None:
     assert plots.winner_sentence(COSTS) == (
         "On 8 CPUs an update costs 2 ns with percpu and 32 ns with shared, 16 times as much."
     )
@@ -31,7 +31,7 @@ def test_sentences_name_the_ends():
     assert "shared 4 ns at 1 and 32 ns at 8" in plots.alt(COSTS, "Cost")
 
 
-def test_winners_are_named_with_who_is_level():
+def test_winners_are_named_with_who_is_level() -> None:
     rows = [
         {"layout": name, "cpus": 4, "reads": reads, "ns": ns}
         for reads, costs in ((0, (10.0, 10.5, 20.0)), (256, (30.0, 10.0, 9.99)))
@@ -43,7 +43,7 @@ def test_winners_are_named_with_who_is_level():
     ]
 
 
-def test_memory_is_drawn_against_cpus_and_against_cgroups():
+def test_memory_is_drawn_against_cpus_and_against_cgroups() -> None:
     frame = pd.DataFrame(
         [
             {"layout": "percpu", "possible": n, "cgroups": c, "bytes": 8 * n, "total_bytes": n * c}
@@ -57,7 +57,7 @@ def test_memory_is_drawn_against_cpus_and_against_cgroups():
     assert list(right.lines[0].get_ydata()) == [64 / 2**20, 6400 / 2**20]
 
 
-def test_skew_and_losses():
+def test_skew_and_losses() -> None:
     frame = pd.DataFrame({"layout": ["a", "a"], "zipf": [0.0, 1.0], "ns": [1.0, 2.0]})
     assert list(plots.skew(frame).axes[0].lines[0].get_xdata()) == [0.0, 1.0]
     lost = pd.DataFrame(
@@ -66,7 +66,7 @@ def test_skew_and_losses():
     assert plots.lost_rows(lost) == [("a", "1", "2", "3", "5 (5.0%)")]
 
 
-def test_lines_and_sets_show_who_shares():
+def test_lines_and_sets_show_who_shares() -> None:
     figure = plots.lines_and_sets([("packed", 0, 8), ("apart", 0, 64)], 16, 64)
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights == [8] * 16
