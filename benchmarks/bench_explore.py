@@ -12,7 +12,7 @@ import time
 
 from tabulate import tabulate
 
-from benchmarks.bench_population import _peak_mib
+from benchmarks.bench_population import peak_mib
 
 INTERFACE = "cgroup-priv-kref"
 ACTORS = ("reader", "reader", "reader", "ioctl", "destroyer")
@@ -33,7 +33,7 @@ def measure(actors: list[str], states: int) -> dict[str, float | bool | str]:
         "complete": found.complete,
         "cpu_s": time.process_time() - cpu,
         "wall_s": time.perf_counter() - wall,
-        "peak_mib": _peak_mib(),
+        "peak_mib": peak_mib(),
     }
 
 

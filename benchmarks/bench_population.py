@@ -49,11 +49,11 @@ def measure(n_cgroups: int, lookups_per_cpu: int = 2000) -> dict[str, float]:
     return {
         "build_s": built - start,
         "lookup_ns": looked_up / CPUS / lookups_per_cpu * 1e9,
-        "peak_mib": _peak_mib(),
+        "peak_mib": peak_mib(),
     }
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """The process' own peak; ru_maxrss would be its parent's where that is larger."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024  # type: ignore[index]

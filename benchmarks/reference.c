@@ -1,7 +1,7 @@
 /* Two programs in one, both on a raw file of uint64 byte addresses:
  *
  *   reference counts TRACE REPEATS   the counts-only replay, L1 32K/8, L2 512K/8, L3 16M/16, by the
- *                                    algorithm of cgsim/core/replay_reads.py: blocks of 4096 through
+ *                                    algorithm of cgsim/core/replay/reads.py: blocks of 4096 through
  *                                    one level at a time, a set as one vector in recency order
  *   reference walk TRACE REPEATS     reads each address of an arena, for cachegrind to watch
  *

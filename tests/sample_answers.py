@@ -10,8 +10,7 @@ import pandas as pd
 
 from cgsim.experiments.model_error import Family
 from cgsim.experiments.places_of_use import USERS, able
-from cgsim.experiments.recommend import Costs, Point, Study, answer_of
-from cgsim.experiments.recommend import _choose as choose
+from cgsim.experiments.recommend import Costs, Point, Study, answer_of, choose
 from cgsim.report import mail
 
 FAMILY = Family("isolated, L2", "alone, after 256 KiB were read in sequence", 17,

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run_verb(arguments: Sequence[str] | None) -> int:
     """The exit status of a verb; argparse leaves by itself, with status 0 or 2."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     return int(options.run(options) or 0)
 
 
@@ -105,7 +105,7 @@ def _reason(error: OSError) -> str:
     return f"{error.filename}: {text}" if error.filename else text
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
     """The parser of all verbs."""
     parser = Parser(prog="cgsim", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"cgsim {cgsim.__version__}")

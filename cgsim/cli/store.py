@@ -39,7 +39,7 @@ directory. Its files are Parquet: SELECT * FROM 'DIR/*.parquet' in DuckDB.
 
 def run(options: argparse.Namespace) -> None:
     """`cgsim store`."""
-    from cgsim.studies.places import LIMIT_BYTES, default_store
+    from cgsim.studies.own_store import LIMIT_BYTES, default_store
     from cgsim.studies.store import Store
 
     store = Store(options.store or default_store())

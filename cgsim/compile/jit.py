@@ -11,7 +11,7 @@ from cgsim.compile.cache import open_store
 from cgsim.compile.numba_internals import PART
 
 JIT_DISABLED = bool(numba.config.DISABLE_JIT)
-"""True where NUMBA_DISABLE_JIT=1 makes every kernel plain Python (to measure coverage)."""
+"""True where NUMBA_DISABLE_JIT=1 leaves every function plain Python (to measure coverage)."""
 
 STORE = open_store()
 """Where compiled code is kept."""

@@ -236,11 +236,6 @@ class Heap:
             address = self.read(address + stride - 8)
         return found
 
-    @property
-    def used_bytes(self):
-        """Bytes of all slabs taken so far."""
-        return sum(self.slabs(i) * c.slab_bytes for i, c in enumerate(self.caches))
-
     def resolve(self, address):
         """(cache number, object number in its slab, slab's address, offset) of an address.
 

@@ -64,19 +64,21 @@ def attribute(
 
     Raises UserError for a bad argument.
     """
-    scenario = load_workload(workload, **parameters)
+    loaded = load_workload(workload, **parameters)
     chosen, model = resolve(design, machine)
     check_common("attribute", lookups=lookups, seed=seed)
     check_estimate(
-        "attribute", chosen, kernel, n_cgroups=scenario.n_cgroups, n_keys=scenario.n_keys,
+        "attribute", chosen, kernel, n_cgroups=loaded.n_cgroups, n_keys=loaded.n_keys,
         lookups=lookups,
     )  # fmt: skip
     check_switches("attribute", aged=aged, prefetch_next_line=prefetch_next_line)
-    facts = facts_of(
-        chosen, model, kernel, scenario.n_cgroups, scenario.n_keys, 0, seed, lookups
-    ) | {"workload": scenario.name, "mode": "workload", "user": user_for(scenario, None)}
+    facts = facts_of(chosen, model, kernel, loaded.n_cgroups, loaded.n_keys, 0, seed, lookups) | {
+        "workload": loaded.name,
+        "mode": "workload",
+        "user": user_for(loaded, None),
+    }
     _, system, before = play_workload(
-        chosen, model, scenario, kernel, facts,
+        chosen, model, loaded, kernel, facts,
         aged=aged, prefetch=prefetch_next_line, places=True,
     )  # fmt: skip
     assert before is not None

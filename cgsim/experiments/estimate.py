@@ -22,9 +22,6 @@ LOOKUP_BYTES = 256
 PAIR_BYTES = 24
 """Of a pair of cgroup and key in the order in which all are first looked up."""
 
-ACCESSES_PER_SECOND = 5e7
-"""Of the timed reading, in round numbers (benchmarks/RESULTS.md)."""
-
 
 class Estimate(NamedTuple):
     """What one replicate takes."""

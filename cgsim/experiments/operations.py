@@ -144,7 +144,7 @@ class Stand:
         self.steps = 0
         # css_tryget reads the count of references, beside the link to the next cgroup
         self.link = population.kernel.offset("cgroup", "self.refcnt.percpu_count_ptr")
-        self.kernel = compiled_for(_operate, type(population.parameters))
+        self.operate = compiled_for(_operate, type(population.parameters))
 
     def play(self, space: Any, step: Step) -> None:
         """One step."""
@@ -163,8 +163,8 @@ class Stand:
         keys = self.population.keys
         first, last = (step.key, step.key + 1) if step.what == REMOVE else (0, keys.size)
         parameters = self.population.parameters
-        kernel = compiled_for(_empty_areas, type(parameters))
-        kernel(space, parameters, self.percpu, self.cgroups[step.cgroup], keys, first, last)
+        loop = compiled_for(_empty_areas, type(parameters))
+        loop(space, parameters, self.percpu, self.cgroups[step.cgroup], keys, first, last)
 
     def drop(self, space: Any, first: int, last: int, key: int) -> None:
         """Remove a key's data from some cgroups of the population, one after the other."""
@@ -173,14 +173,14 @@ class Stand:
 
     def drop_by_list(self, space: Any, key: int) -> int:
         """The owner of a key takes away what its list leads to; returns how many data."""
-        kernel = compiled_for(_drop, type(self.population.parameters))
-        return int(kernel(space, self.population.parameters, int(self.population.keys[key])))
+        loop = compiled_for(_drop, type(self.population.parameters))
+        return int(loop(space, self.population.parameters, int(self.population.keys[key])))
 
     def visit(self, space: Any, key: int) -> None:
         """Look a key up in every cgroup of the population."""
-        kernel = compiled_for(_visit, type(self.population.parameters))
+        loop = compiled_for(_visit, type(self.population.parameters))
         key = int(self.population.keys[key])
-        kernel(space, self.population.parameters, self.residents, key)
+        loop(space, self.population.parameters, self.residents, key)
 
     def vacate(self, space: Any) -> None:
         """Tear down the cgroups that come and go: they were built to make room for them."""
@@ -204,7 +204,7 @@ class Stand:
         link: int = -1,
     ) -> int:
         arguments = (self.population.parameters, what, cgroups, first, last, key, link)
-        answer = int(self.kernel(space, *arguments))
+        answer = int(self.operate(space, *arguments))
         if answer == 0:
             raise UserError(
                 f"design {self.population.design.name}: the simulated memory is exhausted with "

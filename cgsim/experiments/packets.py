@@ -75,9 +75,9 @@ def packet_budget(
 
     Raises UserError for a bad argument.
     """
-    scenario = load_workload(workload, **parameters)
-    if not isinstance(scenario, NetworkWorkload):
-        raise UserError(f"workload {scenario.name}: packets are asked for; it has none")
+    loaded = load_workload(workload, **parameters)
+    if not isinstance(loaded, NetworkWorkload):
+        raise UserError(f"workload {loaded.name}: packets are asked for; it has none")
     check_common(
         "packet_budget", lookups=lookups, replicates=replicates, seed=seed, threads=threads
     )
@@ -90,9 +90,7 @@ def packet_budget(
 
     def one(replicate: int) -> list[dict[str, Any]]:
         own_seed = seed + replicate
-        costs = event_costs(
-            design, machine, scenario, lookups=lookups, seed=own_seed, kernel=kernel
-        )
+        costs = event_costs(design, machine, loaded, lookups=lookups, seed=own_seed, kernel=kernel)
         services = costs.hook_ns + costs.other_ns
         gaps = poisson_gaps(_ARRIVALS, own_seed)
         waited = sojourns(gaps * (services.mean() / load), services)
@@ -103,7 +101,7 @@ def packet_budget(
         facts = {
             "design": costs.design,
             "machine": costs.machine,
-            "workload": scenario.name,
+            "workload": loaded.name,
             "replicate": replicate,
             "seed": own_seed,
         }

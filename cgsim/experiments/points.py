@@ -44,13 +44,13 @@ _QUANTILES = {"p50_ns": 0.5, "p99_ns": 0.99, "p999_ns": 0.999}
 _MAX_WARM_PAIRS, _MAX_WARM_OTHERS = 1 << 21, 1 << 15
 
 
-def user_for(scenario: AnyWorkload, user: str | None) -> str:
+def user_for(workload: AnyWorkload, user: str | None) -> str:
     """The name of the user who makes a workload's lookups; raises UserError if it cannot."""
     if user is None:
-        return user_of(scenario.reach).name
-    if get_user(user).reach != scenario.reach:
-        able = [name for name, other in USERS.items() if other.reach == scenario.reach]
-        raise out_of_range(f"workload {scenario.name}", "user", user, ", ".join(able))
+        return user_of(workload.reach).name
+    if get_user(user).reach != workload.reach:
+        able = [name for name, other in USERS.items() if other.reach == workload.reach]
+        raise out_of_range(f"workload {workload.name}", "user", user, ", ".join(able))
     return user
 
 

@@ -194,16 +194,16 @@ def study_user(
     if cpus > model.n_cpus:
         allowed = f"1..{model.n_cpus}, the CPUs of {model.name}"
         raise out_of_range("recommend", "cpus", cpus, allowed)
-    scenario = load_workload(name, **_sizes(name, n_keys, n_cgroups))
-    user_for(scenario, user)
-    usable, left = able(user, scenario.n_keys, designs)
+    loaded = load_workload(name, **_sizes(name, n_keys, n_cgroups))
+    user_for(loaded, user)
+    usable, left = able(user, loaded.n_keys, designs)
     if not usable:
         first = next(iter(left.values()))
-        raise UserError(f"recommend: {user} with {scenario.n_keys} keys: {first}")
-    measured = lookups or LOOKUPS[scenario.reach]
-    point = Point(user, name, model, scenario.n_keys, scenario.n_cgroups, kernel, seed, measured)
+        raise UserError(f"recommend: {user} with {loaded.n_keys} keys: {first}")
+    measured = lookups or LOOKUPS[loaded.reach]
+    point = Point(user, name, model, loaded.n_keys, loaded.n_cgroups, kernel, seed, measured)
     costs = cost_at(point, usable, replicates) if replicates else _resolve(point, usable)
-    return Study(costs, left, cpus, _choose(costs))
+    return Study(costs, left, cpus, choose(costs))
 
 
 def answer_of(study: Study, found: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -299,7 +299,7 @@ def _resolve(point: Point, designs: Sequence[str]) -> Costs:
     return costs
 
 
-def _choose(costs: Costs) -> str:
+def choose(costs: Costs) -> str:
     """Of those that the cheapest is not clearly before: fewest limits, fewest bytes, then cost."""
     contenders = not_beaten(costs.added, costs.family)
     return min(

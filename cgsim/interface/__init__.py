@@ -3,14 +3,15 @@
 `exploring` tries every interleaving of each candidate's actors (`checker` is the explorer,
 `protocols` and `interfaces` are what it explores). BPF's buffer as the thread proposes it:
 `program` has the verifier's static checks, `attach` the allocation at attach, effective programs
-and inlining, `cost` what a packet pays. `mistakes` makes the users' mistakes with each design.
+and inlining, `cost` what a packet pays. Users' mistakes are made with each design by `misuse`, with
+each interface by `catalogue`.
 """
 
 from cgsim.interface.attach import PATHS, Attachments
 from cgsim.interface.checker.schedule import lanes, step_table
 from cgsim.interface.cost import WAYS, packet_cost
 from cgsim.interface.exploring import explore
-from cgsim.interface.mistakes import HARMS, MISUSES, misuse
+from cgsim.interface.misuse import HARMS, MISUSES, misuse
 from cgsim.interface.program import (
     COUNTER,
     Add,

@@ -18,8 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from cgsim.errors import unknown_name
 from cgsim.interface.checker.language import (
     BALANCE,
@@ -287,14 +285,3 @@ def catalogue(mistakes: Sequence[str] = (), interfaces: Sequence[str] = COLUMNS)
             raise unknown_name("mistake", name, known)
     chosen = [known[name] for name in mistakes or known]
     return [make(mistake, get_interface(name)) for mistake in chosen for name in interfaces]
-
-
-def matrix(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Verdicts: a row for each mistake, a column for each interface."""
-    frame = pd.DataFrame(
-        [(cell.mistake, cell.interface, cell.verdict) for cell in cells],
-        columns=["mistake", "interface", "verdict"],
-    )
-    order = list(dict.fromkeys(frame["mistake"])), list(dict.fromkeys(frame["interface"]))
-    table = frame.pivot(index="mistake", columns="interface", values="verdict")
-    return table.loc[order[0], order[1]]

@@ -14,17 +14,8 @@ from cgsim.core.heap import Heap, allocate, grace_period, release
 from cgsim.core.space import Native, peek, poke
 from cgsim.designs.base import get_design
 from cgsim.errors import UserError
-from cgsim.interface.mistakes import (
-    _CREATE,
-    _INSTALL,
-    _LOOKUP,
-    _PUT,
-    _REGISTER,
-    _REMOVE,
-    _TEARDOWN,
-    _ask,
-)
 from cgsim.kernel import load_kernel
+from cgsim.stage.ask import CREATE, INSTALL, LOOKUP, PUT, REGISTER, REMOVE, TEARDOWN, ask
 from cgsim.stage.loops import compiled_for
 
 if TYPE_CHECKING:
@@ -211,7 +202,7 @@ class Store:
         kernel, most = load_kernel(), min(self._design.max_keys, _MOST_KEYS)
         self._parameters = self._design.new(self.heap, kernel, most)
         self.native = Native(self.heap.mem, self.heap.block)
-        self._ask = compiled_for(_ask, type(self._parameters))
+        self._ask = compiled_for(ask, type(self._parameters))
         self._copies = self.heap.add_cache("percpu copy", value_bytes)
         self._cgroups: dict[Cgroup, int] = {}
         self.data: dict[tuple[Cgroup, int], Datum | Percpu] = {}
@@ -221,20 +212,20 @@ class Store:
         address = 0
         if cgroup is not None:
             if cgroup not in self._cgroups:
-                created = self._ask(self.native, self._parameters, _CREATE, 0, 0)
+                created = self._ask(self.native, self._parameters, CREATE, 0, 0)
                 self._cgroups[cgroup] = int(created)
             address = self._cgroups[cgroup]
         return int(self._ask(self.native, self._parameters, what, address, key))
 
     def key(self) -> int:
         """A new key, as the design gives them."""
-        return self.ask(_REGISTER)
+        return self.ask(REGISTER)
 
     def put_in(self, cgroup: Cgroup, key: int, size: int, what: str, percpu: bool) -> Any:
         """A zeroed datum under a key."""
         if not 8 <= size <= self.value_bytes or size % 8:
             raise Refused(f"{what}: size {size}; allowed: a multiple of 8 up to {self.value_bytes}")
-        address = self.ask(_INSTALL, cgroup, key)
+        address = self.ask(INSTALL, cgroup, key)
         if not address:
             raise Refused(f"{what}: no memory, or too many keys (-ENOMEM)")
         if percpu:
@@ -261,10 +252,10 @@ class Store:
         """The datum that the structure finds, None if there is none."""
         if (cgroup, key) not in self.data:
             return None
-        found = self.ask(_LOOKUP, cgroup, key)
+        found = self.ask(LOOKUP, cgroup, key)
         if not found:
             return None
-        self.ask(_PUT, None, found)  # an interface counts its users itself
+        self.ask(PUT, None, found)  # an interface counts its users itself
         return self.data[cgroup, key]
 
     def take_out(self, cgroup: Cgroup, key: int, free: Callable[[Any], None] | None) -> bool:
@@ -272,7 +263,7 @@ class Store:
         datum = self.data.pop((cgroup, key), None)
         if datum is None:
             return False
-        self.ask(_REMOVE, cgroup, key)
+        self.ask(REMOVE, cgroup, key)
 
         def end() -> None:
             if free is not None:
@@ -293,7 +284,7 @@ class Store:
         if cgroup in self._cgroups:
             address = self._cgroups.pop(cgroup)
             teardown = self._ask, self.native, self._parameters
-            self.core.call_rcu(lambda: teardown[0](*teardown[1:], _TEARDOWN, address, 0))
+            self.core.call_rcu(lambda: teardown[0](*teardown[1:], TEARDOWN, address, 0))
 
 
 def _clear(datum: Datum) -> None:

@@ -198,16 +198,16 @@ class _Reader:
         hints = get_type_hints(cls)
         wanted = [item for item in fields(cls) if item.name not in given]
         defaults = {
-            _key(item.name): item.metadata["leaf"].default
+            key_of(item.name): item.metadata["leaf"].default
             for item in wanted
             if "leaf" in item.metadata and item.metadata["leaf"].default is not None
         }
-        self.check_keys(where, value, [_key(item.name) for item in wanted], defaults)
+        self.check_keys(where, value, [key_of(item.name) for item in wanted], defaults)
         mapping: Mapping[str, Any] = value  # type: ignore[assignment]
         values: dict[str, Any] = dict(given)
         for item in wanted:
-            name = _join(where, _key(item.name))
-            key = _key(item.name)
+            name = _join(where, key_of(item.name))
+            key = key_of(item.name)
             if key in defaults and key not in mapping:
                 values[item.name] = defaults[key]
                 continue
@@ -371,6 +371,6 @@ def _join(where: str, key: object) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
-def _key(field_name: str) -> str:
+def key_of(field_name: str) -> str:
     """The name of a field in the file, where the unit of a load-to-use time is free."""
     return "load_to_use" if field_name == "load_to_use_cycles" else field_name

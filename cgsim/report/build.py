@@ -18,7 +18,7 @@ from cgsim.report.index import PageLink, render_index
 from cgsim.report.parameters import check_declared, check_values
 from cgsim.report.progress import StageClock
 from cgsim.resources import checkout_directory, notebooks_directory
-from cgsim.studies import places, tally
+from cgsim.studies import own_store, tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ def build_report(
         environment({**_jupyter_folders(aside), tally.TALLY: os.fspath(aside / _TALLY)}),
         worker_pool(1) as mailer,
     ):
-        options = _of_mail(dict(parameters or {}))
+        options = of_mail(dict(parameters or {}))
         written = mailer.submit(_write_mail, aside, preset, options) if mail else None
         work = aside / "executed"
         with clock.stage("notebooks"):
@@ -132,7 +132,7 @@ def build_report(
             with clock.stage("mail"):
                 answer = written.result()
         content["points"] = tally.read_tally(aside / _TALLY)
-        places.tidy_store()
+        own_store.tidy_store()
         content["seconds"] = {**clock.seconds, "total": clock.total()}
         _write_index(aside, heading, found, answer, content)
         try:
@@ -353,7 +353,7 @@ def compile_first(clock: StageClock, workers: int) -> None:
     warm(for_notebooks(), workers, clock.progress("pieces"))
 
 
-def _of_mail(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def of_mail(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The report's parameters that the mail has too; 0 and "" stand for its own default."""
     return {name: parameters[name] for name in MAIL_PARAMETERS if parameters.get(name)}
 

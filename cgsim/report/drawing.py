@@ -21,7 +21,7 @@ _STRIP, _ROW, _LABEL, _TITLE, _GAP, _COLUMN = 64.0, 9.0, 10.0, 11.0, 12.0, 124.0
 _UNITS_PER_INCH = 70.0
 _SMALL = 7.0
 """Size of numbers and offsets, points."""
-_LETTER = 4.6
+LETTER = 4.6
 """Width of one of them, drawing units, with some room."""
 _MAX_COLUMNS = 7
 _NAMES = {
@@ -183,19 +183,19 @@ def _draw_accesses(axes: Axes, anatomy: Anatomy, boxes: list[_Box]) -> None:
             )  # fmt: skip
             text = ",".join(str(index + 1) for index in indices) + (" locked" if locked else "")
             labels.append((left + width / 2, text))
-        for place, (_, text) in zip(_apart(labels, box.left), labels, strict=True):
+        for place, (_, text) in zip(apart(labels, box.left), labels, strict=True):
             axes.text(
                 place, top + 0.5, text, fontsize=_SMALL, fontweight="bold", va="bottom",
                 ha="center", zorder=5, bbox=PAPER,
             )  # fmt: skip
 
 
-def _apart(labels: list[tuple[float, str]], left: float) -> list[float]:
+def apart(labels: list[tuple[float, str]], left: float) -> list[float]:
     """Centres of labels (centre, text) in their order, none over another nor left of `left`."""
     centres: list[float] = []
     edge = left - 6
     for centre, text in labels:
-        half = _LETTER * (len(text) + 1) / 2
+        half = LETTER * (len(text) + 1) / 2
         centres.append(max(centre, edge + half))
         edge = centres[-1] + half
     return centres

@@ -22,7 +22,7 @@ from cgsim.report.widgets import number_or_none
 from cgsim.studies.kept import lookup_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 MODES = ("dependent", "throughput", "isolated")
 _HEADS = ("design", "cost", "mean (95 % interval)", "cycles by cause", "bytes/cgroup")
@@ -347,16 +347,3 @@ def explore(points: Points, start: Place, shown: Sequence[str]) -> Any:
             return {**bundle, EXPLORER: points.data(), "text/html": view.value}
 
     return Explorer([*controls.values(), designs, note, view, form, words, button])
-
-
-def latencies_ms(widget: Any, moves: int, clock: Callable[[], float]) -> list[float]:
-    """How long the picture took after each of some moves of the widget's sliders."""
-    sliders = [child for child in widget.children if hasattr(child, "index") and child.options]
-    times = []
-    for move in range(moves):
-        slider = sliders[move % len(sliders)]
-        if isinstance(slider.index, int):
-            before = clock()
-            slider.index = (slider.index + 1) % len(slider.options)
-            times.append(1000 * (clock() - before))
-    return times

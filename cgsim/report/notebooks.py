@@ -19,7 +19,7 @@ from cgsim.errors import UserError, unknown_name
 from cgsim.files import write_atomically
 from cgsim.processes import environment, worker_pool
 from cgsim.report.imports import skip_address_grammar
-from cgsim.report.kernel import kernel_manager
+from cgsim.report.notebook_kernel import kernel_manager
 from cgsim.report.parameters import Declared, check_cell, declared_parameters
 from cgsim.report.publish import checksum
 from cgsim.studies import leave

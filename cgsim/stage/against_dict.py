@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cgsim.compile.jit import njit
 from cgsim.core.heap import Heap, grace_period
@@ -35,7 +34,7 @@ from cgsim.limits import Range
 from cgsim.stage.loops import compiled_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 KINDS = ("install", "lookup", "miss", "remove", "teardown", "drop_key", "reuse")
 """What was played. miss: a lookup of what is not there. drop_key: a key is removed from every
@@ -229,11 +228,6 @@ def compare_with_dict(
     row["leaked_bytes"] = _live_bytes(heap) - before
     row["differences"] = int(faults.sum())
     return row
-
-
-def compare_all(designs: Sequence[str | Design], operations: int, **options: Any) -> pd.DataFrame:
-    """`compare_with_dict` of each design, one row each."""
-    return pd.DataFrame([compare_with_dict(design, operations, **options) for design in designs])
 
 
 def _live_bytes(heap: Heap) -> int:

@@ -89,7 +89,7 @@ class Scene(NamedTuple):
 
 @njit
 def _populate(space, design, keys, cgroups, seed):
-    """The kernel of `populate`."""
+    """The loop of `populate`."""
     for k in range(keys.size):
         keys[k] = register(space, design)
     order = keys.copy()
@@ -133,7 +133,7 @@ def _scout_lookups(space, design, cgroups, keys, pairs):
 
 @njit
 def _run_lookups(space, design, cgroups, keys, order, mode, harness, caller, ahead, no_bits):
-    """The kernel of `run_lookups`.
+    """The loop of `run_lookups`.
 
     order : uint64[n, 2]. ahead : lookups that the scout is in front; None: there is none. no_bits :
     0, which the compiler must not know: a datum masked with it, added to the next address, makes
@@ -180,7 +180,8 @@ def _run_lookups(space, design, cgroups, keys, order, mode, harness, caller, ahe
 
 
 @njit
-def _add_causes(space, causes, sign):
+def add_causes(space, causes, sign):
+    """Add `sign` times the CPU's ticks of retirement so far, by cause; int64[len(CAUSES)]."""
     explained = 0
     for cause in range(_CAUSES):
         ticks = element(space.cpu, C_CAUSES + cause)
@@ -191,7 +192,7 @@ def _add_causes(space, causes, sign):
 
 @njit
 def _run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
-    """The kernel of `run_stream`."""
+    """The loop of `run_stream`."""
     caller = scene.caller
     total = 0
     position = 0
@@ -209,7 +210,7 @@ def _run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
             poke(space, caller.task.current, 8, actor)
         pause(space, stream[i, 5], random_bits(scene.seed, 1, i))
         begin = now(space)
-        _add_causes(space, causes, -1)
+        add_causes(space, causes, -1)
         token = arrive(space, caller, actor, stream[i, 1])
         if scene.read_lock != 0:
             rcu_read_lock(space, caller.task)
@@ -223,26 +224,26 @@ def _run_stream(space, design, cgroups, keys, stream, scene, costs, causes):
         if scene.read_lock != 0:
             rcu_read_unlock(space, caller.task)
         costs[i] = now(space) - begin
-        _add_causes(space, causes, 1)
+        add_causes(space, causes, 1)
         total += datum
     return total
 
 
 _FOREIGN: dict = {}
-"""Kernels compiled for designs from outside of the package, by kernel and type of parameters."""
+"""Loops compiled for designs from outside of the package, by loop and type of parameters."""
 
 
-def compiled_for(kernel, parameters):
-    """The kernel for a design's type of parameters.
+def compiled_for(loop, parameters):
+    """The loop for a design's type of parameters.
 
     One that comes from outside of the package gets a copy that is not cached on disk: the cache's
     index would name a module that other processes cannot import, and would not notice its changes.
     """
     if JIT_DISABLED or parameters.__module__.partition(".")[0] == "cgsim":
-        return kernel
-    if (kernel, parameters) not in _FOREIGN:
-        _FOREIGN[kernel, parameters] = numba.njit(nogil=True)(kernel.py_func)
-    return _FOREIGN[kernel, parameters]
+        return loop
+    if (loop, parameters) not in _FOREIGN:
+        _FOREIGN[loop, parameters] = numba.njit(nogil=True)(loop.py_func)
+    return _FOREIGN[loop, parameters]
 
 
 def populate(space, design, keys, cgroups, seed):
@@ -251,8 +252,8 @@ def populate(space, design, keys, cgroups, seed):
     keys, cgroups : int64[n], overwritten with the keys and the cgroups' addresses. Each cgroup
     installs its data in a random order of its own. Returns how many installs failed.
     """
-    kernel = compiled_for(_populate, type(design))
-    return kernel(space, design, keys, cgroups, seed)
+    loop = compiled_for(_populate, type(design))
+    return loop(space, design, keys, cgroups, seed)
 
 
 def run_lookups(space, design, cgroups, keys, order, mode, use, harness, caller=NO_CALLER):

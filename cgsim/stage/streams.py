@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.compile.block_access import element, get
+from cgsim.compile.block_access import get
 from cgsim.compile.jit import njit
-from cgsim.core.block_fields import C_CAUSES, C_PAUSED, C_RETIRE, CAUSES, WORK
 from cgsim.core.calls import call_and_return
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.rng import random_bits
@@ -40,7 +39,7 @@ from cgsim.stage.callers import (
     run_program,
     use_datum,
 )
-from cgsim.stage.loops import compiled_for
+from cgsim.stage.loops import add_causes, compiled_for
 from cgsim.workloads.acts import (
     CHARGE,
     COUNT,
@@ -66,7 +65,6 @@ COLUMNS = ("cgroup", "key", "actor", "act", "hot_lines", "cold_lines", "before")
 """`before`: ticks of other code before an event; instructions of the program before other rows."""
 
 _CGROUP, _KEY, _ACTOR, _ACT, _HOT, _COLD, _BEFORE = range(len(COLUMNS))
-_CAUSES = len(CAUSES)
 _SITE = 0x5000
 
 # A CPU's words: the next row, whether other code has run before it, its place in the ring, the
@@ -169,16 +167,6 @@ def _before(space, scene, feet, cpu, row, number):
 
 
 @njit
-def _add_causes(space, causes, sign):
-    explained = 0
-    for cause in range(_CAUSES):
-        ticks = element(space.cpu, C_CAUSES + cause)
-        causes[cause] += sign * ticks
-        explained += ticks
-    causes[WORK] += sign * (get(space.cpu, C_RETIRE) - get(space.cpu, C_PAUSED) - explained)
-
-
-@njit
 def _look_up(space, design, cgroups, keys, row, number, scene, caller, feet):
     """Reach the cgroup, look the datum up, use it; returns the datum's address."""
     reach = row[_ACT] & REACH_MASK
@@ -248,7 +236,7 @@ def _change(space, design, cgroups, keys, row, scene):
 def _run_rows(
     space, design, cgroups, keys, rows, begins, ends, blocks, order, scene, changes, costs, causes
 ):  # fmt: skip
-    """The kernel of `run_rows`."""
+    """The loop of `run_rows`."""
     feet = np.zeros((blocks.size, _FEET), np.int64)
     total = 0
     causes[:] = 0
@@ -288,14 +276,14 @@ def _run_rows(
                     order[0] = now(own) << CPU_BITS | cpu
                     sift(order, live)
                 continue
-        _add_causes(own, causes, -1)
+        add_causes(own, causes, -1)
         caller = scene.caller
         if scene.own != 0:
             caller = _caller_on(caller, scene.own, cpu, OWN_STRIDE)
         number = i - begins[cpu]
         total += _look_up(own, design, cgroups, keys, row, number, scene, caller, mine)
         costs[i] = now(own) - begin
-        _add_causes(own, causes, 1)
+        add_causes(own, causes, 1)
         mine[_READY] = 0
         mine[_NEXT] = i + 1
         if i + 1 == ends[cpu]:

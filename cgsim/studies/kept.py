@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from cgsim.limits import COMMON
 from cgsim.studies.identity import key_of
-from cgsim.studies.places import user_store
+from cgsim.studies.own_store import user_store
 from cgsim.studies.points import (
     arguments_of,
     default_of,

@@ -17,7 +17,7 @@ from cgsim.provenance import git_state, usable_cores, version
 from cgsim.studies.frames import assemble, read_frame, to_pandas, write_frame
 from cgsim.studies.identity import key_of
 from cgsim.studies.manifest import write_run
-from cgsim.studies.places import user_store
+from cgsim.studies.own_store import user_store
 from cgsim.studies.plan import Case, LeftOut, Plan, plan_study
 from cgsim.studies.progress import Progress
 from cgsim.studies.scheduler import Played, Where, here, on_dask, on_pool, run_tasks

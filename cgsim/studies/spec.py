@@ -25,7 +25,7 @@ from typing import Any
 from cgsim.errors import UserError, unknown_name
 from cgsim.limits import COMMON
 from cgsim.strict_yaml import read_yaml
-from cgsim.studies.points import EXPERIMENTS, MACHINE_PREFIX
+from cgsim.studies.points import EXPERIMENTS
 from cgsim.studies.sampling import Sample, read_sample
 from cgsim.studies.stopping import Stop, read_stop
 
@@ -211,8 +211,3 @@ class _Reader:
             if beside.is_file():
                 return os.fspath(beside)
         return text
-
-
-def is_machine_value(name: str) -> bool:
-    """Whether an argument replaces a value of the machine."""
-    return name.startswith(MACHINE_PREFIX)

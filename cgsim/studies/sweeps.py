@@ -182,9 +182,9 @@ def in_workloads(
     """
     frames = []
     for workload in workloads:
-        scenario = load_workload(workload, **parameters)
-        user = user_in(scenario.reach, setting.user)
-        names = setting.able(scenario.n_keys, user)
+        loaded = load_workload(workload, **parameters)
+        user = user_in(loaded.reach, setting.user)
+        names = setting.able(loaded.n_keys, user)
         if not names:
             continue
         played = [

@@ -107,7 +107,7 @@ class Bench:
 
         The counter ticks coarsely on some guests, so means of the middle half are taken.
         """
-        kernel = compiled_for(native_alone, type(self.population.parameters))
+        loop = compiled_for(native_alone, type(self.population.parameters))
         number = min(1000, max(_LONGEST_ALONE_BYTES // max(self.footprint_bytes, 1) // 4, 40))
         stamps = np.zeros(number, dtype=np.int64)
         ring, lines = address_of(self.ring), self.footprint_bytes // 64
@@ -117,7 +117,7 @@ class Bench:
             first = (i + 1) * number % (_STREAM - number)
             part = self.order[first : first + number]
             moved = caller._replace(stream=caller.stream + 16 * first)
-            kernel(self.population.native, *self.what, part, moved, ring, lines, stamps)
+            loop(self.population.native, *self.what, part, moved, ring, lines, stamps)
             if i >= 0:
                 middle = np.sort(stamps)[number // 4 : -(number // 4)]
                 found[i] = (middle.mean() - empty) * tick_ns
@@ -174,7 +174,7 @@ class Bench:
     def _predict_alone(
         self, machine: Machine, system: System, space: Timed, caller: Caller, more: int
     ) -> tuple[float, float]:
-        kernel = compiled_for(timed_alone, type(self.population.parameters))
+        loop = compiled_for(timed_alone, type(self.population.parameters))
         lines = self.footprint_bytes // 64
         number = min(1000, max(_LONGEST_ALONE_BYTES // max(self.footprint_bytes, 1) // 4, 40))
         ticks = np.zeros(number, dtype=np.int64)
@@ -183,7 +183,7 @@ class Bench:
             part = self.order[first : first + number]
             moved = caller._replace(stream=caller.stream + 16 * first)
             before = system.counters(0)["instructions"]
-            kernel(space, *self.what, part, moved, self.stage.ring, lines, pace, more, ticks)
+            loop(space, *self.what, part, moved, self.stage.ring, lines, pace, more, ticks)
         counted = (system.counters(0)["instructions"] - before) / number
         return machine.ns(float(np.median(ticks)) / TICKS), counted
 

@@ -36,11 +36,11 @@ def workload_events(
 
     Raises UserError for a bad argument.
     """
-    scenario = load_workload(workload, **parameters)
+    loaded = load_workload(workload, **parameters)
     n_lookups, seed = check_request(n_lookups, seed)
-    stream = Feeds(scenario, seed).take(n_lookups)
+    stream = Feeds(loaded, seed).take(n_lookups)
     begins = stream.column("act") & REACH_MASK >= REACHES_AN_EVENT
-    busy = stream.column("instructions") / scenario.instructions_per_ns
+    busy = stream.column("instructions") / loaded.instructions_per_ns
     gaps = np.rint(busy + stream.column("idle_ns")).astype(np.int64)
     # what a program executes is before the next event
     carried = np.where(begins, gaps, 0)

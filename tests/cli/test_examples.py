@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cgsim.cli.command_line import _parser
+from cgsim.cli.command_line import make_parser
 
 ROOT = Path(__file__).parents[2]
 TESTED_ELSEWHERE = {
@@ -27,7 +27,7 @@ QUICK = ("designs", "machines", "trace --list", "notebooks")
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
-    (action,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (action,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
     return dict(action.choices)
 
 
@@ -47,7 +47,7 @@ def examples() -> list[str]:
 @pytest.mark.parametrize("example", examples())
 def test_an_example_is_taken(example: str) -> None:
     """No option of it is unknown, or has a value of a wrong kind."""
-    _parser().parse_args(shlex.split(example))
+    make_parser().parse_args(shlex.split(example))
 
 
 def test_every_verb_has_an_example() -> None:

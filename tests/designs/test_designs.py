@@ -700,8 +700,8 @@ def test_a_name_is_taken_once() -> None:
 def test_a_foreign_design_leaves_no_trace_in_the_package_cache() -> None:
     """Its types name a module that other processes cannot import."""
     from cgsim.stage import loops
+    from cgsim.stage.ask import ask
 
-    kernel = loops._populate
-    assert loops.compiled_for(kernel, Toy) is not kernel
-    assert loops.compiled_for(kernel, Toy) is loops.compiled_for(kernel, Toy)
-    assert loops.compiled_for(kernel, get_design("list").parameters) is kernel
+    assert loops.compiled_for(ask, Toy) is not ask
+    assert loops.compiled_for(ask, Toy) is loops.compiled_for(ask, Toy)
+    assert loops.compiled_for(ask, get_design("list").parameters) is ask

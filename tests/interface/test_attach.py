@@ -30,7 +30,7 @@ from cgsim.interface import (
     verify,
 )
 from cgsim.interface.attach import INLINED, P_PATH, POINTER, run_packet
-from cgsim.interface.mistakes import worst
+from cgsim.interface.misuse import worst
 from cgsim.interface.moving import written_while_copied
 from cgsim.interface.parts import first_fit
 from cgsim.interface.program import MAX_BUFFER_BYTES, MAX_INSTRUCTIONS

@@ -15,7 +15,6 @@ from cgsim.interface.catalogue import (
     VERDICTS,
     Cell,
     catalogue,
-    matrix,
 )
 
 pytestmark = pytest.mark.compiled
@@ -71,12 +70,6 @@ def test_verdicts(
     cell = cells[mistake, interface]
     assert cell.verdict == verdict, cell.what
     assert text in cell.what
-
-
-def test_matrix(cells: dict[tuple[str, str], Cell]) -> None:
-    table = matrix(list(cells.values()))
-    assert list(table.columns) == list(COLUMNS)
-    assert list(table.index) == [mistake.name for mistake in MISTAKES]
 
 
 def test_unknown_mistake() -> None:

@@ -138,7 +138,7 @@ def test_the_readme_describes_every_field() -> None:
         found = set()
         for item in fields(cls):
             if "leaf" in item.metadata:
-                found.add(reader._key(item.name))
+                found.add(reader.key_of(item.name))
             elif is_dataclass(hints[item.name]):
                 found |= {item.name} | names(hints[item.name])
         return found

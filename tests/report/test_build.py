@@ -340,7 +340,7 @@ def test_page_has_a_limit(tmp_path: Path) -> None:
 def test_the_mail_gets_the_reports_parameters() -> None:
     """Those it has too; 0 and nothing stand for its own defaults."""
     given = {"machine": "zen5-vm", "n_cgroups": 40, "n_keys": 0, "keys": [1], "01.seed": 3}
-    assert build._of_mail(given) == {"machine": "zen5-vm", "n_cgroups": 40}
+    assert build.of_mail(given) == {"machine": "zen5-vm", "n_cgroups": 40}
 
 
 def test_folds_and_links_between_pages(tmp_path: Path) -> None:

@@ -170,11 +170,11 @@ def test_drawing() -> None:
 def test_numbers_of_a_drawing_do_not_overlap() -> None:
     """Labels keep their order, and none stands on another; alone, one stays where it is."""
     labels = [(0.0, "1,13"), (4.0, "2"), (8.0, "11,12,19 locked"), (60.0, "3")]
-    centres = drawing._apart(labels, 0.0)
-    halves = [drawing._LETTER * (len(text) + 1) / 2 for _, text in labels]
+    centres = drawing.apart(labels, 0.0)
+    halves = [drawing.LETTER * (len(text) + 1) / 2 for _, text in labels]
     for i in range(3):
         assert centres[i + 1] - centres[i] >= halves[i] + halves[i + 1] - 1e-9
-    assert drawing._apart([(30.0, "7")], 0.0) == [30.0]
+    assert drawing.apart([(30.0, "7")], 0.0) == [30.0]
 
 
 def test_explorer_answers_from_the_grid() -> None:

@@ -14,10 +14,10 @@ from cgsim.machines import load_machine
 from cgsim.machines.host import host_document, read_host
 from cgsim.report import plot_host
 from cgsim.validation.host import calibrate as module
-from cgsim.validation.host.calibrate import _Profile, calibrate
+from cgsim.validation.host.calibrate import Profile, calibrate
 from cgsim.validation.host.core_to_core import pairs_of
-from cgsim.validation.host.kernels import chase, ping_pong
 from cgsim.validation.host.levels import Ladder, Rung, inferred_sizes, ladder_sizes, tlb_reach
+from cgsim.validation.host.loops import chase, ping_pong
 from cgsim.validation.host.memory import Region
 from cgsim.validation.host.timing import Figure, figure
 
@@ -97,7 +97,7 @@ def test_every_pair_of_few_cpus_is_measured() -> None:
 
 
 def test_a_measured_value_that_cannot_be_is_not_taken() -> None:
-    profile = _Profile(host_document(read_host(), "zen5-vm"))
+    profile = Profile(host_document(read_host(), "zen5-vm"))
     profile.put("caches.L2.load_to_use", 2.0, "cycles", "a chase")
     assert profile.document["caches"]["L2"]["load_to_use"]["value"] == 14
     assert "measured 2.0 cycles" in profile.kept["caches.L2.load_to_use"]

@@ -10,7 +10,7 @@ import pytest
 from cgsim.cli.command_line import run
 from cgsim.errors import UserError
 from cgsim.machines import load_machine
-from cgsim.validation.host.kernels import additions
+from cgsim.validation.host.loops import additions
 from cgsim.validation.host.stepping import can_step, count_instructions
 from cgsim.validation.measure import Bench, measure
 

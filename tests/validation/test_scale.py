@@ -12,7 +12,7 @@ from cgsim.core.space import Native
 from cgsim.kernel import load_kernel
 from cgsim.scenarios.play import play_once
 from cgsim.validation.scale import accuracy, measured_scale, order_pairs, scale_ids, validate_scale
-from cgsim.validation.scale.predict import DISTRIBUTIONS, _order
+from cgsim.validation.scale.predict import DISTRIBUTIONS, drawn_order
 from cgsim.validation.scale.setups import Workshop, setup_of
 
 
@@ -53,7 +53,7 @@ def test_zipf_prefers_few_and_uniform_none() -> None:
     prepared = setup_of("task").build(Workshop("task", load_kernel("7.3.4"), 1000, "4k", 1))
     shares = {}
     for distribution in DISTRIBUTIONS:
-        counts = np.bincount(_order(prepared, 1000, distribution, 1)[:, 0], minlength=1000)
+        counts = np.bincount(drawn_order(prepared, 1000, distribution, 1)[:, 0], minlength=1000)
         shares[distribution] = np.sort(counts)[::-1] / counts.sum()
     assert shares["uniform"][0] < 0.002
     # the first of a thousand ranks: 1 / H(1000)

@@ -132,8 +132,9 @@ def replay_coherent(
     usual      : int64 or None  not None: the lanes are 8, 8 and 16, all sets powers of two, all
                               levels present; these are constants then
     group_bits : int64 or None  not None: there are many CPUs, in groups of 2**group_bits
-    sharing    : int64 or None  not None: count false sharing, see `replay_sharing.come_back`;
-                              accesses come with words, and group_bits is 0
+    sharing    : int64 or None  not None: count false sharing, see
+                              `cgsim.core.replay.sharing.come_back`; accesses come with words,
+                              and group_bits is 0
     """
     table = states - STATE_BYTES * lowest
     holders -= HOLDERS_BYTES * lowest

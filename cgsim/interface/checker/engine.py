@@ -35,9 +35,8 @@ _USE_AFTER_FREE, _DOUBLE_FREE, _LEAK, _SLEEP, _PERCPU, _UNLOADED, _OUTSIDE = 1, 
 _DEADLOCK, _REFERENCE, _NULL, _BALANCE = 15, 16, 17, 18
 N_PROPERTIES = 20
 BLOCKED, EXHAUSTED = -1, -2
-_RCU, _PREEMPT, _PINNED = 1, 8, 32
-"""One of each in an actor's context cell: read sections (up to 7), atomic (3), pinned (3)."""
-
+_RCU, _PREEMPT = 1, 8
+"""One of each in an actor's context cell: read sections (up to 7), atomic (3)."""
 
 MOST_OBJECTS, MOST_KINDS, MOST_WORDS, MOST_ACTORS, MOST_STEPS = 128, 16, 32, 8, 128
 STATE_OF = 0

@@ -97,8 +97,6 @@ refuse = Primitive("refuse")
 refuse_at_load = Primitive("refuse_at_load")
 """The build, the verifier or the registration says what was wrong, before anything runs."""
 
-PRIMITIVES = {value.name: value for value in list(globals().values()) if type(value) is Primitive}
-
 
 def module_text(function: Any) -> Any:
     """Mark a protocol function as text of the module: none of it may run once that is unloaded."""

@@ -263,8 +263,3 @@ def teller(where, key):
         count = count_of(datum, key)
         check(count >= expected, LOST_UPDATE)
     finish(cgrp, datum)
-
-
-def free_only(datum):
-    """kfree_rcu."""
-    kfree(datum)

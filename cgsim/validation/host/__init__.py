@@ -1,1 +1,1 @@
-"""This host: measured with small kernels, described as a profile, predicted, compared."""
+"""This host: measured with small loops, described as a profile, predicted, compared."""

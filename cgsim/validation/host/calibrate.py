@@ -94,7 +94,7 @@ class Calibration:
         return profile_text(self.document, head)
 
 
-class _Profile:
+class Profile:
     """A document whose values are replaced one by one, as long as it stays a valid profile."""
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration
     if entries is not None:
         figures["window"] = entries
 
-    profile = _Profile(document)
+    profile = Profile(document)
     _put_core(profile, figures, entries is not None)
     plateaus = _put_levels(profile, host, ladder, figures, conflicts, effort)
     _put_pairs(profile, host_machine(profile.document), pairs, figures)
@@ -245,7 +245,7 @@ def _conflicts(
     return found
 
 
-def _put_core(profile: _Profile, figures: dict[str, Figure], window_seen: bool) -> None:
+def _put_core(profile: Profile, figures: dict[str, Figure], window_seen: bool) -> None:
     clock = figures["clock"]
     profile.put("clock.ghz", clock.value, "GHz", "dependent additions, one a cycle")
     put = profile.put
@@ -272,7 +272,7 @@ def _put_core(profile: _Profile, figures: dict[str, Figure], window_seen: bool) 
 
 
 def _put_levels(
-    profile: _Profile,
+    profile: Profile,
     host: StatedHost,
     ladder: Ladder,
     figures: dict[str, Figure],
@@ -314,7 +314,7 @@ def _put_levels(
 
 
 def _put_index(
-    profile: _Profile, conflicts: dict[str, list[tuple[int, float]]], plateaus: list[float]
+    profile: Profile, conflicts: dict[str, list[tuple[int, float]]], plateaus: list[float]
 ) -> None:
     for number, (name, curve) in enumerate(conflicts.items()):
         if number + 1 >= len(plateaus):
@@ -330,7 +330,7 @@ def _put_index(
         profile.put(f"caches.{name}.index", "plain" if plain else "hashed", "name", detail)
 
 
-def _put_tlb(profile: _Profile, small: Any, huge: Any) -> None:
+def _put_tlb(profile: Profile, small: Any, huge: Any) -> None:
     put, keep = profile.put, profile.keep
     if small.first_entries is None:
         keep("tlb.l1_entries_4k", "one line a page showed no step")
@@ -370,7 +370,7 @@ def _put_tlb(profile: _Profile, small: Any, huge: Any) -> None:
 
 
 def _put_memory(
-    profile: _Profile,
+    profile: Profile,
     sizes: list[int],
     ladder: Ladder,
     figures: dict[str, Figure],
@@ -407,7 +407,7 @@ def _put_memory(
 
 
 def _put_pairs(
-    profile: _Profile,
+    profile: Profile,
     machine: Machine,
     pairs: dict[tuple[int, int], Figure | None],
     figures: dict[str, Figure],

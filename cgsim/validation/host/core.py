@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cgsim.validation.host import kernels
+from cgsim.validation.host import loops
 from cgsim.validation.host.instructions import WINDOWS
 from cgsim.validation.host.memory import LINE_BYTES, Region
 from cgsim.validation.host.timing import Figure, cycle_ns, figure, in_cycles, times
@@ -21,18 +21,18 @@ def measure_core(region: Region, repeats: int) -> dict[str, Figure]:
     """
     base = region.address
     found = {
-        "multiply": in_cycles(lambda: kernels.multiplications(_RUN, 3), _RUN, repeats),
-        "load": in_cycles(lambda: kernels.loads(_LOADS, base), 8 * _LOADS, repeats),
-        "locked": in_cycles(lambda: kernels.locked_additions(_RUN, base), _RUN, repeats),
+        "multiply": in_cycles(lambda: loops.multiplications(_RUN, 3), _RUN, repeats),
+        "load": in_cycles(lambda: loops.loads(_LOADS, base), 8 * _LOADS, repeats),
+        "locked": in_cycles(lambda: loops.locked_additions(_RUN, base), _RUN, repeats),
         "forward": _less(
-            in_cycles(lambda: kernels.forwarded(_RUN, base), _RUN, repeats), 1
+            in_cycles(lambda: loops.forwarded(_RUN, base), _RUN, repeats), 1
         ),  # the addition
     }
-    slot = in_cycles(lambda: kernels.empty_slots(500), 500 * WINDOWS[-1], repeats)
+    slot = in_cycles(lambda: loops.empty_slots(500), 500 * WINDOWS[-1], repeats)
     found["width"] = Figure(1 / slot.value, "ops/cycle", slot.spread, slot.n)
     lines = np.arange(0, 16 << 10, LINE_BYTES, dtype=np.int64)
     start = region.chain(lines, relative=True)
-    found["indexed"] = in_cycles(lambda: kernels.chase_indexed(_RUN, base, start), _RUN, repeats)
+    found["indexed"] = in_cycles(lambda: loops.chase_indexed(_RUN, base, start), _RUN, repeats)
     found["mispredict"] = _mispredict(region, repeats)
     return found
 
@@ -51,7 +51,7 @@ def _mispredict(region: Region, repeats: int) -> Figure:
 
         def run() -> None:
             nonlocal first
-            kernels.branches(_LOADS, region.address, _BRANCHES - 1, first)
+            loops.branches(_LOADS, region.address, _BRANCHES - 1, first)
             first += _LOADS
 
         costs.append(in_cycles(run, _LOADS, repeats))
@@ -76,7 +76,7 @@ def measure_window(region: Region, repeats: int) -> tuple[Figure | None, list[tu
         def run(which: int = which) -> None:
             line = LINE_BYTES * int(random.integers(half // LINE_BYTES))
             other = half + LINE_BYTES * int(random.integers(half // LINE_BYTES))
-            kernels.overlap(500, region.address + line, region.address + other, which)
+            loops.overlap(500, region.address + line, region.address + other, which)
 
         given = in_cycles(run, 500, repeats)
         curve.append((length, given.value - 2 * length / WINDOWS[-1]))
@@ -98,7 +98,7 @@ def measure_parallelism(region: Region, bytes_used: int, repeats: int) -> Figure
 
     def run() -> None:
         nonlocal first
-        kernels.scattered(_LOADS, region.address, bytes_used // LINE_BYTES - 1, first)
+        loops.scattered(_LOADS, region.address, bytes_used // LINE_BYTES - 1, first)
         first += _LOADS
 
     for _ in range(min(bytes_used // LINE_BYTES // _LOADS, 40)):

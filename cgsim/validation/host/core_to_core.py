@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cgsim.validation.host.kernels import ping_pong
+from cgsim.validation.host.loops import ping_pong
 from cgsim.validation.host.memory import Region
 from cgsim.validation.host.timing import Figure
 

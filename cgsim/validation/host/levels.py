@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cgsim.validation.host.kernels import chase
+from cgsim.validation.host.loops import chase
 from cgsim.validation.host.memory import LINE_BYTES, Region, huge_bytes
 from cgsim.validation.host.timing import Figure, in_cycles
 

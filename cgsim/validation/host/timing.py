@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cgsim.validation.host.kernels import additions
+from cgsim.validation.host.loops import additions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

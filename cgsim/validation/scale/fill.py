@@ -1,4 +1,4 @@
-"""Kernels that fill structures before the loops run, in the native reading."""
+"""Loops that fill structures before the loops run, in the native reading."""
 
 from cgsim.compile.jit import njit
 from cgsim.core.heap import allocate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cgsim.core.heap import PAGE_2M, PAGE_4K, Heap, prefill
-from cgsim.core.space import Native, poke
+from cgsim.core.space import Native
 from cgsim.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,3 @@ class PlacedHeap(Heap):
         """Make room for `objects` in slabs next to each other, to be handed out in random order."""
         if not prefill(Native(self.mem, self.block), cache, objects, self._placement_seed):
             raise UserError("validate scale: the simulated memory is exhausted")
-
-    def write_u32(self, address: int, value: int) -> None:
-        """Write 4 bytes, for set-up."""
-        poke(Native(self.mem, self.block), address, 4, value)

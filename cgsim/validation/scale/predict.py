@@ -211,12 +211,12 @@ def _predict_group(
     found = {}
     for row in group:
         caller = Caller(HARNESS, sequence, _SEQUENCE, buffer, row[5] // 64, stack)
-        orders = _order(prepared, count, row[2], seed)
+        orders = drawn_order(prepared, count, row[2], seed)
         found[row] = _predict(machine, setup, prepared, caller, row[4], orders)
     return found
 
 
-def _order(prepared: Prepared, count: int, distribution: str, seed: int) -> np.ndarray:
+def drawn_order(prepared: Prepared, count: int, distribution: str, seed: int) -> np.ndarray:
     """int64[n, 2]: indices of owner and key of the sequence's lookups."""
     order = np.zeros((_SEQUENCE, 2), dtype=np.int64)
     column = 0 if prepared.owners.size == count else 1

@@ -1,7 +1,7 @@
 """The kernel that runs a notebook: this Python, a safe import path, an end with its parent.
 
-`python -P -m cgsim.report.kernel -f CONNECTION_FILE` is what `kernel_manager` starts. A kernel that
-Jupyter finds by name could be any user's or any interpreter's.
+`python -P -m cgsim.report.notebook_kernel -f CONNECTION_FILE` is what `kernel_manager` starts. A
+kernel that Jupyter finds by name could be any user's or any interpreter's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What each interface answers to its users' mistakes, found by making them.
+"""What each design answers to its users' mistakes, found by making them: `cgsim misuse`.
 
 A mistake is played on a small population in the native reading (locks: in the traced one), and what
-comes of it is read off the answers, the memory and what locks did. The same mistake is made with
-each design.
+comes of it is read off the answers, the memory and what locks did. Mistakes with an interface are
+of `cgsim.interface.catalogue`.
 
 ===================  ===============================================================================
 install twice        a key is installed that is there already
@@ -25,29 +25,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from cgsim.compile.jit import njit
 from cgsim.core import traced
 from cgsim.core.heap import Heap, grace_period, release
 from cgsim.core.host_memory import address_of
 from cgsim.core.locks import SLEEPS, SPINS
 from cgsim.core.space import Native, Traced, peek, poke
 from cgsim.designs import list_designs
-from cgsim.designs.base import (
-    Design,
-    create,
-    drop,
-    get_design,
-    insert,
-    keep_no_reference,
-    lookup,
-    put,
-    register,
-    remove,
-    teardown,
-)
+from cgsim.designs.base import Design, get_design, keep_no_reference
 from cgsim.designs.pointer_hash import AS_POSTED
 from cgsim.errors import unknown_name
 from cgsim.kernel import kernel_versions, load_kernel
+from cgsim.stage.ask import CREATE, DROP, INSTALL, LOOKUP, PUT, REGISTER, REMOVE, TEARDOWN, ask
 from cgsim.stage.loops import compiled_for
 
 if TYPE_CHECKING:
@@ -56,32 +44,9 @@ if TYPE_CHECKING:
 HARMS = ("none", "surprise", "leak", "cannot run", "wrong answer", "use after free")
 """From nothing to the worst. surprise: an answer that is defined by accident only."""
 
-_REGISTER, _CREATE, _INSTALL, _LOOKUP, _PUT, _REMOVE, _TEARDOWN, _DROP = range(8)
 _MEMORY_BYTES = 1 << 27
 _KEYS = 40
 _MARK, _OTHER_MARK = 0x1111, 0x2222
-
-
-@njit
-def _ask(space, design, what, cgroup, key):
-    """One operation; returns its answer. `key` of `_PUT` is the datum."""
-    if what == _REGISTER:
-        return register(space, design)
-    if what == _CREATE:
-        return create(space, design)
-    if what == _INSTALL:
-        return insert(space, design, cgroup, key, 0)
-    if what == _LOOKUP:
-        return lookup(space, design, cgroup, key, 0, 0)[0]
-    if what == _PUT:
-        put(space, design, key, 0)
-        return 0
-    if what == _REMOVE:
-        return 1 if remove(space, design, cgroup, key, 0) else 0
-    if what == _DROP:
-        return drop(space, design, key, 0)
-    teardown(space, design, cgroup, 0)
-    return 0
 
 
 class Outcome(NamedTuple):
@@ -100,21 +65,21 @@ class _Bench:
         facts = load_kernel(kernel)
         self.parameters = design.new(self.heap, facts, min(design.max_keys, _KEYS))
         self.native = Native(self.heap.mem, self.heap.block)
-        self.kernel = compiled_for(_ask, type(self.parameters))
+        self.operate = compiled_for(ask, type(self.parameters))
         self.installed: set[int] = set()
         count = min(keys, design.max_keys)
-        self.keys = [self.ask(_REGISTER, 0, 0) for _ in range(count)]
+        self.keys = [self.ask(REGISTER, 0, 0) for _ in range(count)]
         self.before = self.live_bytes()
-        self.cgroup = self.ask(_CREATE, 0, 0)
+        self.cgroup = self.ask(CREATE, 0, 0)
 
     def ask(self, what: int, cgroup: int, key: int, space: Any = None) -> int:
         """One operation's answer."""
         where = self.native if space is None else space
-        return int(self.kernel(where, self.parameters, what, cgroup, key))
+        return int(self.operate(where, self.parameters, what, cgroup, key))
 
     def install(self, key: int, mark: int) -> int:
         """Install a datum whose first word is `mark`."""
-        datum = self.ask(_INSTALL, self.cgroup, key)
+        datum = self.ask(INSTALL, self.cgroup, key)
         self.installed.add(key)
         if datum:
             poke(self.native, datum, 8, mark)
@@ -122,9 +87,9 @@ class _Bench:
 
     def look_up(self, key: int) -> int:
         """The datum of a key, 0 if none is found; a reference that came with it is given back."""
-        datum = self.ask(_LOOKUP, self.cgroup, key)
+        datum = self.ask(LOOKUP, self.cgroup, key)
         if datum and (self.design.checks_presence or key in self.installed):
-            self.ask(_PUT, 0, datum)
+            self.ask(PUT, 0, datum)
         return datum
 
     def mark(self, datum: int) -> int:
@@ -133,7 +98,7 @@ class _Bench:
 
     def remove(self, key: int) -> bool:
         """Whether remove says that the key was there."""
-        return self.ask(_REMOVE, self.cgroup, key) != 0
+        return self.ask(REMOVE, self.cgroup, key) != 0
 
     def end_grace(self) -> None:
         """A grace period ends."""
@@ -146,7 +111,7 @@ class _Bench:
 
     def leaked(self) -> int:
         """Bytes that stay when the cgroup is gone."""
-        self.ask(_TEARDOWN, self.cgroup, 0)
+        self.ask(TEARDOWN, self.cgroup, 0)
         self.end_grace()
         return self.live_bytes() - self.before
 
@@ -232,7 +197,7 @@ def _holds_with_reference(design: Design) -> bool:
     bench = _Bench(design, 2)
     mine, other = bench.keys
     bench.install(mine, _MARK)
-    datum = bench.ask(_LOOKUP, bench.cgroup, mine)
+    datum = bench.ask(LOOKUP, bench.cgroup, mine)
     bench.remove(mine)
     bench.end_grace()
     bench.install(other, _OTHER_MARK)
@@ -246,16 +211,16 @@ def _key_of_a_dead_device(design: Design) -> Outcome:
     bench.install(old, _MARK)
     if design.keeps_list and not design.drop_options:
         # what the interface itself does when a key goes, and frees it
-        bench.ask(_DROP, 0, old)
+        bench.ask(DROP, 0, old)
         bench.end_grace()
-        new = bench.ask(_REGISTER, 0, 0)
+        new = bench.ask(REGISTER, 0, 0)
     elif hasattr(bench.parameters, "map_cache"):
         bench.remove(old)  # freeing a map frees its elements
         release(bench.native, bench.parameters.map_cache, old, 0)
-        new = bench.ask(_REGISTER, 0, 0)
+        new = bench.ask(REGISTER, 0, 0)
     elif hasattr(bench.parameters, "device_cache"):
         release(bench.native, bench.parameters.device_cache, old, 0)
-        new = bench.ask(_REGISTER, 0, 0)
+        new = bench.ask(REGISTER, 0, 0)
     found = bench.look_up(new)
     same = "id" if new == bench.keys[0] and not new >> 12 else "address"
     if found and bench.mark(found) == _MARK:
@@ -306,17 +271,17 @@ def _interrupted_lookup(design: Design, kernel: str) -> Outcome:
     bench.look_up(key)  # what the first one leaves in a cache is there
     log = traced.new_log(4096)
     space = Traced(bench.heap.mem, bench.heap.block, address_of(log))
-    bench.ask(_LOOKUP, bench.cgroup, key, space)
+    bench.ask(LOOKUP, bench.cgroup, key, space)
     accesses = traced.parse(log).accesses
     changed = {(a.address, a.size) for a in accesses if a.operation.startswith("RMW")}
     before = {word: int(peek(bench.native, *word)) for word in changed}
     locked = [a.address for a in accesses if a.operation == "RMW!"]
-    bench.ask(_LOOKUP, bench.cgroup, key)
+    bench.ask(LOOKUP, bench.cgroup, key)
     given_back = [word for word in changed if int(peek(bench.native, *word)) == before[word]]
     for address, size in given_back:
         poke(bench.native, address, size, before[address, size] + 1)
     traced.clear(log)
-    found = bench.ask(_LOOKUP, bench.cgroup, key, space)
+    found = bench.ask(LOOKUP, bench.cgroup, key, space)
     structs = {bench.heap.caches[bench.heap.resolve(word)[0]].struct for word in locked}
     where = f"locked instructions on {', '.join(sorted(structs))}: {len(locked)}"
     if traced.noted(log) == SLEEPS:
@@ -335,8 +300,8 @@ def _get_during_the_last_put(design: Design) -> Outcome:
     bench = _Bench(design, 1)
     key = bench.keys[0]
     datum = bench.install(key, _MARK)
-    bench.ask(_PUT, 0, datum)  # as remove does, which unlinked it after the lookup had found it
-    found = bench.ask(_LOOKUP, bench.cgroup, key)
+    bench.ask(PUT, 0, datum)  # as remove does, which unlinked it after the lookup had found it
+    found = bench.ask(LOOKUP, bench.cgroup, key)
     if found == 0:
         return Outcome("none", "NULL: a count of 0 is not raised")
     bench.end_grace()
