@@ -31,6 +31,7 @@ def study(user: str, factor: float = 1.0, **turned: float) -> Study:
     rows = {
         name: pd.Series(
             {"rate_per_s": 90_000.0, "cgroup_bytes": 128.0 * (name in ("table", "idr")),
+             "field_bytes": 160.0 * (name == "hash-rcu"),
              "entry_bytes": 64.0 if "hash" in name else 16.0}
         )
         for name in names

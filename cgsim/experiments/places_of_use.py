@@ -62,11 +62,13 @@ _MAPS = ("htab", "percpu-htab", "lru-htab", "array", "percpu-array")
 _SHARED_MAPS = ("htab", "lru-htab", "array")
 _STORAGES = ("cgroup-storage", "storage")
 _BUFFERS = ("direct", "direct-inlined")
+_OF_ATTACHED = ("direct", "cgroup-storage")
+"""Designs whose limits are those of a program that is attached to a cgroup."""
 _IN_CALLERS_TEXT = {"subsys", "direct", "direct-inlined", "array", "percpu-array"}
 """Designs whose lookup is a few instructions in the caller's own text: no function is called."""
 
 _LIMITS = {
-    "subsys": "at most 14, fixed when the kernel is built",
+    "subsys": "at most 14, fixed at build",
     "direct": "attached programs only, at most 64 of a cgroup",
     "direct-inlined": "attached programs only, at most 64, a copy for each cgroup",
     "cgroup-storage": "attached programs only, at most 64 of a cgroup",
@@ -128,6 +130,15 @@ def _why_not(design: Design, user: User) -> str:
 def limits(name: str) -> str:
     """What a design cannot do where it can be used; "" if nothing."""
     return _LIMITS.get(name, "")
+
+
+def narrows(name: str, user: str) -> bool:
+    """Whether a design's limits hold more than the place does anyway.
+
+    Who stands behind the dispatcher is an attached program, one of at most 64 of its cgroup.
+    """
+    of_the_place = get_user(user).family == BEHIND_DISPATCHER and name in _OF_ATTACHED
+    return bool(limits(name)) and not of_the_place
 
 
 def for_user(design: str | Design, user: str) -> tuple[Design, int]:

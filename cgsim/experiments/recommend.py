@@ -23,7 +23,7 @@ from cgsim.experiments.paired import (
     turned_pairs,
     wants_seeds,
 )
-from cgsim.experiments.places_of_use import able, get_user, limits
+from cgsim.experiments.places_of_use import able, get_user, limits, narrows
 from cgsim.experiments.points import user_for
 from cgsim.experiments.recorded_interface import recorded_interface
 from cgsim.experiments.summary import interval_half_width
@@ -133,11 +133,11 @@ def recommend(
     `designs`, the cheapest first and those that cannot be used last, each with `design`, `usable`,
     `why` (why not, or its limits), `ns` (what a lookup adds to `place_ns`), `low`, `high` (with the
     model's error), `seeds_ns` (half-width over seeds), `share`, `share_low`, `share_high` (of a
-    CPU's time), `bytes` (of one cgroup), `measured`; and `borders`, each with `what`, `at`,
-    `recommended`, `why`, `by_ns`, `error_ns`; and `machines`, each with `machine`, `pairs` (with a
-    claimed order there and here) and `turned` (those in another order there); `updates` of the
-    first two: `design`, `n_cgroups`, `n_keys` and `operations`, each with locked instructions,
-    bytes allocated and waiting for a grace period, ns and how many were timed.
+    CPU's time), `bytes` (of one cgroup: fields, areas, data), `measured`; and `borders`, each with
+    `what`, `at`, `recommended`, `why`, `by_ns`, `error_ns`; and `machines`, each with `machine`,
+    `pairs` (with a claimed order there and here) and `turned` (those in another order there);
+    `updates` of the first two: `design`, `n_cgroups`, `n_keys` and `operations`, each with locked
+    instructions, bytes allocated and waiting for a grace period, ns and how many were timed.
 
     Raises UserError for a bad argument.
     """
@@ -301,18 +301,20 @@ def _resolve(point: Point, designs: Sequence[str]) -> Costs:
 
 def choose(costs: Costs) -> str:
     """Of those that the cheapest is not clearly before: fewest limits, fewest bytes, then cost."""
+    user = costs.point.user
     contenders = not_beaten(costs.added, costs.family)
     return min(
         contenders,
-        key=lambda name: (bool(limits(name)), _bytes(costs, name, 1), contenders.index(name)),
+        key=lambda name: (narrows(name, user), _bytes(costs, name, 1), contenders.index(name)),
     )
 
 
 def _bytes(costs: Costs, design: str, cpus: int) -> float:
-    """Of one cgroup with all its data; percpu copies included."""
+    """Of one cgroup with all its data: its fields in struct cgroup and percpu copies included."""
     row = costs.rows[design]
     copies = cpus * COPY_BYTES if costs.point.user == "counter" else 0
-    return float(row["cgroup_bytes"] + costs.point.n_keys * (row["entry_bytes"] + copies))
+    own = row["field_bytes"] + row["cgroup_bytes"]
+    return float(own + costs.point.n_keys * (row["entry_bytes"] + copies))
 
 
 def _usable_row(costs: Costs, design: str, cpus: int, rate: float) -> dict[str, Any]:
@@ -399,7 +401,7 @@ def elsewhere(study: Study, machines: Sequence[str] = OTHER_SERVERS) -> dict[str
 def _flip(costs: Costs, point: Point, chosen: str) -> tuple[dict[str, Any] | None, Costs]:
     """(who is before the chosen design at another point, None if nobody is; the costs there)."""
     order = by_cost(costs.added)
-    general = [name for name in order if not limits(name)]
+    general = [name for name in order if not narrows(name, point.user)]
     wanted = [*order[:_CONTENDERS], *general[:1], chosen]
     usable, left = able(point.user, point.n_keys, wanted)
     there = cost_at(point, usable, _BORDER_SEEDS)

@@ -68,13 +68,14 @@ def interface_sentence(answer: Mapping[str, Any]) -> str:
     counts = found["unnoticed"]
     others = [f"{name} {count}" for name, count in counts.items() if name != named]
     beside = f" ({', '.join(others)})" if others else ""
-    unnoticed = f"{counts[named]} of {found['mistakes']} mistakes of its users pass unnoticed"
+    unnoticed = f"{counts[named]} of {found['mistakes']} mistakes pass unnoticed"
     return f"{named}: {unnoticed}{beside}"
 
 
 LEGEND = (
     "ns: what a lookup with its use adds to what the place costs anyway. 90 %: its interval, with "
-    "the model's error. behind: the named design, where that is claimed. *: never measured"
+    "the model's error. behind: the named design, where that is claimed. bytes: of a cgroup, "
+    "fields too. *: not in the measurements behind the error"
 )
 
 
@@ -114,17 +115,27 @@ def place(answer: Mapping[str, Any]) -> str:
     )
 
 
+def sizes(answer: Mapping[str, Any]) -> str:
+    """The numbers that an answer is for."""
+    keys = answer["n_keys"]
+    return f"{keys} key{'s' if keys > 1 else ''}, {answer['n_cgroups']:,} cgroups"
+
+
 def verdict(answer: Mapping[str, Any]) -> str:
+    """For whom, and `choice`."""
+    return f"{answer['user']} ({sizes(answer)}): {choice(answer)}"
+
+
+def choice(answer: Mapping[str, Any]) -> str:
     """The recommended design and why that one: alone in front, or of several undecided ones."""
     chosen = answer["recommended"]
     level = tied(answer)
     first = usable(answer)[0]["design"]
-    said = f"{answer['user']}: {chosen}"
     if not level and chosen == first:
-        return said + f", before all others{_at_least(answer)}."
+        return f"{chosen}, before all others{_at_least(answer)}."
     others = [name for name in level if name != chosen]
     return (
-        f"{said}, for fewest limits, then bytes: cost does not decide between it and "
+        f"{chosen}, for fewest limits, then bytes: cost does not decide between it and "
         f"{join_names(others)}."
     )
 
@@ -152,8 +163,8 @@ def budget(answer: Mapping[str, Any]) -> str:
     shares = [row["share"] for row in usable(answer)]
     span = max(shares) - min(shares)
     said = (
-        f"At {answer['rate_per_s']:,.0f} lookups/s the dearest of {len(shares)} takes "
-        f"{percent(span)} % of a CPU more than the cheapest"
+        f"At {text.rounded(answer['rate_per_s'])} lookups/s all {len(shares)} lie within "
+        f"{percent(span)} % of a CPU"
     )
     if span < NEGLIGIBLE_SHARE:
         return f"{said}: choose by interface and lifetime, not by cost."
@@ -196,9 +207,10 @@ def error_sentence(error: Mapping[str, Any]) -> str:
     """The model's own error and where it comes from."""
     return (
         f"Nearest measurements: {error['rows']} rows '{error['what']}' on {error['measured_on']}; "
-        f"nine of ten predictions were {100 * error['low']:+.0f} to {100 * error['high']:+.0f} % "
-        f"off, differences of two by up to {100 * error['pair']:.0f} % of the larger and no "
-        f"better than {error['pair_floor_ns']:.1f} ns."
+        f"nine of ten predictions were between {-100 * error['low']:.0f} % too low and "
+        f"{100 * error['high']:.0f} % too high, differences of two off by up to "
+        f"{100 * error['pair']:.0f} % of the larger and no better than "
+        f"{error['pair_floor_ns']:.1f} ns."
     )
 
 

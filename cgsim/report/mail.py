@@ -28,8 +28,8 @@ PRESETS = {"quick": None, "full": 16}
 
 SHOWN = {
     "driver": ("hash-rcu", "list", "table", "hash", "idr"),
-    "packet-hook": ("direct", "direct-inlined", "hash-rcu", "table", "idr", "list"),
-    "counter": ("direct", "hash-rcu", "table", "idr"),
+    "packet-hook": ("direct", "direct-inlined", "hash-rcu", "table", "list"),
+    "counter": ("direct", "hash-rcu", "table"),
     "bpf-map": ("array", "storage", "htab"),
 }  # fmt: skip
 """Rows of each user's table: those of the thread and what became of them; all are compared."""
@@ -41,7 +41,7 @@ SECTIONS = ("contention", "updates", "interface", "elsewhere")
 OPERATIONS = ("install", "remove", "drop key")
 _CPUS = (1, 8, 28, 64)
 _SAMPLES = 16
-_HASH = "hash-rcu"
+_HASH, _GUESS = "hash-rcu", "table"
 _TEJUN = ("* Lookup must be really cheap.", "table per cgroup?")
 _ALEXEI = ("from bpf side there should be", "do a lookup")
 
@@ -200,20 +200,23 @@ def compose(
 ) -> str:
     """The mail, its headers first, from results alone."""
     answers = results.answers
-    short = [text.wrap(f"- {advice.verdict(each)}", indent="  ") for each in answers.values()]
+    short: dict[str, list[str]] = {}
+    for user, answer in answers.items():
+        short.setdefault(advice.choice(answer), []).append(user)
     parts = [
-        answered.quoted or "On Tue, 13 Mar 2018, Alexei Starovoitov wrote:\n" + _quoted(),
+        answered.quoted or _quoted(),
         *_opening(facts, answers),
-        "\n".join(["In short:", *short]),
-        _surprise(results.studies),
+        _listed("In short:", short),
+        _guess(results.studies),
         *_users(answers),
         _contention(results.contention) if "contention" in sections else "",
         _updates(results.updates) if "updates" in sections else "",
         _interface(answers) if "interface" in sections else "",
         _elsewhere(answers) if "elsewhere" in sections else "",
         text.wrap(
-            "Not modelled: the instruction cache and fetch, the machine's own branch predictor and "
-            "prefetchers (simple ones stand in), interrupts, SMT."
+            "Not modelled: the instruction cache and fetch (orders by a few ns rest on warm code), "
+            "the machine's own branch predictor and prefetchers (simple ones stand in), "
+            "interrupts, SMT."
         ),
         _reproduce(facts, answers),
     ]
@@ -221,20 +224,27 @@ def compose(
     return with_headers(body, answered)
 
 
+def _listed(head: str, said: Mapping[str, Sequence[str]]) -> str:
+    """A head, and a line for each sentence with the users that it is said of."""
+    lines = [f"- {join_names(users)}: {sentence}" for sentence, users in said.items()]
+    return "\n".join([head, *(text.wrap(line, indent="  ") for line in lines)])
+
+
 def _quoted() -> str:
     """What was asked, in their words."""
-    tejun = text.quote("\n".join(thread_lines(*_TEJUN)))
-    return tejun + "\n" + text.quote("\n".join(thread_lines(*_ALEXEI)))
+    tejun = text.quote("\n".join(["> Tejun Heo wrote:", *thread_lines(*_TEJUN)]))
+    alexei = text.quote("\n".join(thread_lines(*_ALEXEI)))
+    return f"On Tue, 13 Mar 2018, Alexei Starovoitov wrote:\n{tejun}\n{alexei}"
 
 
 def _opening(facts: Facts, answers: Mapping[str, dict[str, Any]]) -> list[str]:
     """What is simulated, and how far such figures were off."""
     hook = answers[_first(answers)]["error"]
     said = (
-        "Asked was [0] how cheap a lookup of per-cgroup private data can be. All figures here are "
-        "simulated, not measured: cgsim plays each design's loads, stores and branches with the "
-        f"struct offsets of Linux {facts.kernel} on a model of {facts.machine_title} (profile "
-        f"{facts.machine}). {advice.error_sentence(hook)} The intervals below hold that error"
+        "The question was [0] how cheap a lookup of per-cgroup private data can be. All figures "
+        "here are simulated, not measured: cgsim plays each design's loads, stores and branches "
+        f"with the struct offsets of Linux {facts.kernel} on a model of {facts.machine_title} "
+        f"(profile {facts.machine}). {advice.error_sentence(hook)} The intervals hold that error"
     )
     if facts.machine != hook["measured_on"]:
         return [text.wrap(f"{said}; on {facts.machine} nothing was measured.")]
@@ -246,21 +256,24 @@ def _first(answers: Mapping[str, dict[str, Any]]) -> str:
     return "packet-hook" if "packet-hook" in answers else next(iter(answers))
 
 
-def _surprise(studies: Mapping[str, Study]) -> str:
-    """Where a pointer hash is before what the thread guessed; "" if nowhere."""
-    parts = []
-    for guess, what in (("idr", "an idr per cgroup"), ("table", "an RCU-protected index table")):
-        found = []
-        for user, study in studies.items():
-            if {guess, _HASH} <= study.costs.added.keys():
-                apart = study.costs.compare(_HASH, guess)
-                if apart.verdict == BEFORE and apart.first == _HASH:
-                    found.append(f"{user} ({apart.ns:.1f} +- {apart.error_ns:.1f} ns)")
-        if found:
-            parts.append(f"before {what} for {join_names(found)}")
-    if not parts:
+def _guess(studies: Mapping[str, Study]) -> str:
+    """How the thread's guess stands against the pointer hash that it doubts; "" if nowhere."""
+    found: dict[str, list[str]] = {}
+    for user, study in studies.items():
+        if {_GUESS, _HASH} <= study.costs.added.keys():
+            apart = study.costs.compare(_HASH, _GUESS)
+            who, verdict = user, apart.verdict
+            if verdict == BEFORE:
+                verdict = "before it" if apart.first == _HASH else "behind it"
+                who += f" ({apart.ns:.1f} +- {apart.error_ns:.1f} ns)"
+            found.setdefault(verdict, []).append(who)
+    if not found:
         return ""
-    return text.wrap(f"Against the guess in the thread, {_HASH} is {', and '.join(parts)}.")
+    said = "; ".join(f"{what} for {join_names(who)}" for what, who in found.items())
+    return text.wrap(
+        f"The guess in the thread, an RCU-protected index table, is '{_GUESS}' here. A pointer "
+        f"hash read under RCU ({_HASH}) is {said}."
+    )
 
 
 def _users(answers: Mapping[str, dict[str, Any]]) -> list[str]:
@@ -281,7 +294,7 @@ def _users(answers: Mapping[str, dict[str, Any]]) -> list[str]:
 
 def _shown(answer: Mapping[str, Any]) -> list[str]:
     """The designs in a user's table, the cheapest first."""
-    wanted = {*SHOWN[answer["user"]], answer["recommended"]}
+    wanted = {*SHOWN[answer["user"]], answer["recommended"], *advice.tied(answer)}
     return [row["design"] for row in advice.usable(answer) if row["design"] in wanted]
 
 
@@ -348,8 +361,7 @@ def _interface(answers: Mapping[str, dict[str, Any]]) -> str:
     said: dict[str, list[str]] = {}
     for user, answer in answers.items():
         said.setdefault(advice.interface_sentence(answer), []).append(user)
-    lines = [f"- {join_names(users)}: {sentence}" for sentence, users in said.items()]
-    return "\n".join([text.wrap(head), *(text.wrap(line, indent="  ") for line in lines)])
+    return _listed(text.wrap(head), said)
 
 
 def _elsewhere(answers: Mapping[str, dict[str, Any]]) -> str:

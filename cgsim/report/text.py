@@ -107,6 +107,11 @@ def curves(
     return check_plain("\n".join(line.rstrip() for line in out), TABLE_COLUMNS)
 
 
+def rounded(value: float) -> str:
+    """A number of three digits, thousands apart; never an exponent."""
+    return f"{float(f'{value:.3g}'):,.0f}"
+
+
 def quote(text: str) -> str:
     """Each line behind '> ', as replies do; a line that is a quote already gets one '>' more."""
     return "\n".join(
