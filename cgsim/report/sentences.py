@@ -30,11 +30,6 @@ def times(factor: float) -> str:
     return f"{factor:.1f} times" if factor < 10 else f"{factor:.0f} times"
 
 
-def compared(value: float, base: float) -> str:
-    """A cost beside a smaller one: '18.2 ns (1.4 times that)'; no factor of next to nothing."""
-    return f"{ns(value)} ({times(value / base)} that)" if base >= 1 else ns(value)
-
-
 def plain(value: float) -> str:
     """Three significant digits with commas between thousands, never an exponent."""
     if not math.isfinite(value):
