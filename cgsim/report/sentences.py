@@ -25,11 +25,6 @@ def join_names(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def times(factor: float) -> str:
-    """A factor in words: '1.4 times', '12 times'."""
-    return f"{factor:.1f} times" if factor < 10 else f"{factor:.0f} times"
-
-
 def plain(value: float) -> str:
     """Three significant digits with commas between thousands, never an exponent."""
     if not math.isfinite(value):
