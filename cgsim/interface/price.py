@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cgsim.designs import get_design
 from cgsim.errors import unknown_name
 from cgsim.experiments.contention import contention
 from cgsim.experiments.footprint import memory_cost
 from cgsim.experiments.lookups import lookup_cost
+from cgsim.experiments.points import first_user
 from cgsim.machines import load_machine
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ DESIGNS = {
 """The design whose structure and lookup each interface has."""
 
 COLD_BYTES = 1 << 20
-"""Memory that other code walks through before a lookup that is cold."""
+"""Memory that other code reads before each lookup that is cold."""
 
 
 def interface_cost(
@@ -54,8 +56,9 @@ def interface_cost(
 
     Returns
     -------
-    DataFrame, one row per interface: interface, design; `ns` of a lookup that waits for the one
-    before, `cold_ns` after other code has walked through 1 MiB; `locked` instructions of a lookup
+    DataFrame, one row per interface: interface, design; `user` whose turn is timed, the lookup with
+    what leads to it and a read of the datum: `ns` where each waits for the one before, `cold_ns` of
+    one alone after other code has read 1 MiB; `locked` instructions of a lookup
     with its put; `entry_bytes` of one datum of 16 bytes, `cgroup_bytes` in each cgroup besides;
     `cpus`, `contended_ns` of one lookup while so many CPUs look up in the same cgroup; `sleeps`.
 
@@ -74,19 +77,19 @@ def interface_cost(
     ).groupby("design")
     options: dict[str, Any] = {
         "n_cgroups": n_cgroups, "n_keys": n_keys, "replicates": replicates, "seed": seed,
-        "modes": ["dependent"],
     }  # fmt: skip
-    warm, cold = (
-        {
-            design: float(
-                lookup_cost(design, model, lookups=n, footprint_bytes=footprint, **options)[
-                    "ns"
-                ].mean()
-            )
-            for design in chosen
-        }
-        for n, footprint in ((lookups, 0), (max(10, lookups // 10), COLD_BYTES))
-    )
+    warm = {
+        design: _mean_ns(
+            lookup_cost(design, model, modes=["dependent"], lookups=lookups, **options)
+        )
+        for design in chosen
+    }
+    options |= {"lookups": max(10, lookups // 10), "footprint_bytes": COLD_BYTES}
+    cold = {
+        # of the modes, only this one has other code read before each lookup
+        design: _mean_ns(lookup_cost(design, model, modes=["isolated"], **options))
+        for design in chosen
+    }
     rows = []
     for name in interfaces:
         design = DESIGNS[name]
@@ -95,6 +98,7 @@ def interface_cost(
             {
                 "interface": name,
                 "design": design,
+                "user": first_user(get_design(design)).name,
                 "ns": warm[design],
                 "cold_ns": cold[design],
                 "locked": float(fought["locked"].mean()[design]),
@@ -106,3 +110,7 @@ def interface_cost(
             }
         )
     return pd.DataFrame(rows)
+
+
+def _mean_ns(costs: pd.DataFrame) -> float:
+    return float(costs["ns"].mean())

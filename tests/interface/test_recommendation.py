@@ -8,6 +8,7 @@ from cgsim.errors import UserError
 from cgsim.interface.catalogue import MISTAKES, SILENT
 from cgsim.interface.price import DESIGNS, interface_cost
 from cgsim.interface.recommendation import USERS, recommendation
+from cgsim.machines import load_machine
 
 pytestmark = pytest.mark.compiled
 
@@ -45,7 +46,21 @@ def test_cost() -> None:
     by_name = costs.set_index("interface")
     assert list(by_name["locked"]) == [2, 2, 0]
     assert list(by_name["sleeps"]) == [True, False, False]
+    assert list(by_name["user"]) == ["driver"] * 3
     assert (by_name[["ns", "cold_ns", "contended_ns", "entry_bytes"]] > 0).all(axis=None)
     with pytest.raises(UserError, match="unknown interface"):
         interface_cost("zen5-vm", ["idr"])
     assert set(DESIGNS) >= set(names)
+
+
+def test_cold_is_cold() -> None:
+    """Other code reads more than L1 holds before each cold lookup: its chain misses, for everyone.
+
+    With 20 cgroups all that a lookup touches stays in L1 when nothing else runs: at least one more
+    access of each comes from L2 or farther.
+    """
+    machine = load_machine("zen5-vm")
+    first, second = machine.caches[:2]
+    miss = machine.ns(second.load_to_use_cycles - first.load_to_use_cycles)
+    costs = interface_cost("zen5-vm", cpus=2, n_cgroups=20, lookups=20)
+    assert (costs["cold_ns"] - costs["ns"] > miss).all(), costs
