@@ -11,7 +11,7 @@ import yaml
 
 from cgsim.experiments.recorded_interface import verdicts_file
 from cgsim.files import write_atomically
-from cgsim.interface.catalogue import SILENT
+from cgsim.interface.catalogue import DEBUG, SILENT
 from cgsim.interface.recommendation import GIVES_UP, USERS, recommendation
 
 HEAD = "# Written by `python -m benchmarks.interfaces`; change nothing by hand.\n"
@@ -30,6 +30,7 @@ def content() -> str:
             "gives_up": GIVES_UP[each.interface],
             "mistakes": sum(each.verdicts[each.interface].values()),
             "unnoticed": {name: counts[SILENT] for name, counts in each.verdicts.items()},
+            "only_debug": {name: counts[DEBUG] for name, counts in each.verdicts.items()},
             "which": list(each.unnoticed),
             "states": each.states,
         }

@@ -116,8 +116,11 @@ show_schedule(explored["cgroup-priv-kref-as-posted"], "removed in use", "no use 
 # ## Twenty mistakes
 #
 # Each mistake is made with each interface, and searched in the same way. *prevented*: no schedule
-# goes wrong. *at load*: the build or the verifier refuses it. *at run time*: an error that names
-# it, or one of the kernel's own checks. *silent*: some schedule corrupts, and nobody says so.
+# goes wrong. *at load*: the build or the verifier refuses it. *caught*: an error that names it, or
+# what any kernel reports (an oops, a refcount's warning, an RCU stall, a hung task). *debug only*:
+# a kernel built with PROVE_LOCKING or DEBUG_ATOMIC_SLEEP reports it, one as distributions build it
+# does not. *silent*: some schedule corrupts, and nobody says so. KASAN, kmemleak, PROVE_RCU and
+# DEBUG_PREEMPT, which may see some of the silent ones, are not played.
 
 # %%
 from cgsim.interface.catalogue import catalogue
@@ -135,9 +138,11 @@ cell_table(cells)
 # %% [markdown]
 # ## Safety beside cost
 #
-# The cost of a lookup with each interface's structure, from the simulation: dependent lookups,
-# the same after other code has walked through 1 MiB, locked instructions, a lookup while other CPUs
-# look up in the same cgroup, and bytes.
+# The cost of a lookup with each interface's structure, from the simulation. "lookup" is a caller's
+# turn with its use of the datum, each waiting for the one before; "cold" the same alone, after
+# other code has read 1 MiB in between. A driver has the cgroup in hand; the others come by the
+# dispatcher's way from the packet to the cgroup, which is in their figures. Then locked
+# instructions, a lookup while other CPUs look up in the same cgroup, and bytes.
 
 # %%
 from cgsim.interface.price import interface_cost

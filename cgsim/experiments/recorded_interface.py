@@ -29,8 +29,9 @@ def recorded_interface(user: str) -> dict[str, Any]:
     Returns
     -------
     dict: `interface`, what it `gives_up`, how many `mistakes` were made with each interface,
-    how many of them went `unnoticed` with which, `which` with the one named, `states` searched
-    without a violation, and `posted`: interface as posted -> properties that it breaks.
+    how many of them went `unnoticed` with which and how many `only_debug` kernels notice, `which`
+    went unnoticed with the one named, `states` searched without a violation, and `posted`:
+    interface as posted -> properties that it breaks.
     """
     recorded = _recorded()
     return {**recorded["users"][user], "posted": recorded["posted"]}

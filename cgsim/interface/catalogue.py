@@ -4,13 +4,20 @@ A mistake is some actors, made with each interface in terms of its verbs. Where 
 way to make it, the nearest right use is played, and the reason stands in the cell; where a verifier
 sees it, the actor is refused when it is loaded. The verdict is read off the search:
 
-====================  ==============================================================================
-prevented             no schedule of any length goes wrong, and nothing needs to be said
-caught at load        the build or the verifier refuses it before anything runs
-caught at run time    the interface returns an error that names it, or the kernel's own checks stop
-                      it: might_sleep, lockdep, a refcount's warning, an oops, a hung task
-silent corruption     some schedule violates a property, and nobody says so
-====================  ==============================================================================
+==============================  ====================================================================
+prevented                       no schedule of any length goes wrong, nothing needs to be said
+caught at load                  the build or the verifier refuses it before anything runs
+caught                          the interface returns an error that names it, or any kernel reports
+                                it: an oops, a refcount's warning, an RCU stall, a hung task
+caught only with debug options  a kernel built with PROVE_LOCKING or DEBUG_ATOMIC_SLEEP reports it,
+                                others do not
+silent corruption               some schedule violates a property, and nobody says so
+==============================  ====================================================================
+
+"Any kernel" is one as distributions build it: Debian's 6.12 (package linux-config-6.12) has
+DETECT_HUNG_TASK and RCU's stall detector, and neither of those two options. What may find a
+corruption when it happens (KASAN, kmemleak), and RCU's and percpu's own checks (PROVE_RCU,
+DEBUG_PREEMPT), are not played: such a mistake counts as silent.
 """
 
 from __future__ import annotations
@@ -35,10 +42,11 @@ from cgsim.interface.protocols.common import KEY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PREVENTED, AT_LOAD, AT_RUN_TIME, SILENT = VERDICTS = (
+PREVENTED, AT_LOAD, CAUGHT, DEBUG, SILENT = VERDICTS = (
     "prevented",
     "caught at load",
-    "caught at run time",
+    "caught",
+    "caught only with debug options",
     "silent corruption",
 )
 COLUMNS = (
@@ -52,14 +60,18 @@ COLUMNS = (
 )
 """The interfaces of the matrix."""
 
+_STALL = "rcu: INFO: rcu_preempt detected stalls"
 _LOUD = {
-    PROPERTIES[SLEEP]: "BUG: sleeping function called from invalid context",
-    PROPERTIES[BALANCE]: "lockdep: bad unlock balance",
-    PROPERTIES[DEADLOCK]: "hung task",
-    PROPERTIES[NULL]: "oops",
-    PROPERTIES[REFERENCE]: "refcount_t: addition on 0 or underflow",
-}
-"""What the kernel's own checks say; some need a debugging configuration."""
+    PROPERTIES[SLEEP]: (
+        DEBUG, "DEBUG_ATOMIC_SLEEP: BUG: sleeping function called from invalid context"
+    ),
+    PROPERTIES[BALANCE]: (DEBUG, "PROVE_LOCKING: WARNING: bad unlock balance detected!"),
+    PROPERTIES[DEADLOCK]: (CAUGHT, "INFO: task blocked (hung task)"),
+    PROPERTIES[NULL]: (CAUGHT, "oops"),
+    PROPERTIES[REFERENCE]: (CAUGHT, "refcount_t: addition on 0 or underflow"),
+}  # fmt: skip
+"""What a kernel's own checks say, and which kernel's. might_sleep() is the check of what may sleep;
+only a sleep that does happen is seen by every kernel."""
 
 _V3, _V4, _TYPE, _BUFFER, _MAP = "priv_v3", "priv_v4", "registered", "buffer", "map_storage"
 _RIGHT = ("owner",)
@@ -263,10 +275,19 @@ def _verdict(found: Exploration, culprits: set[str]) -> tuple[str, str]:
         worst = _worst(found)
         if worst.property not in _LOUD:
             return SILENT, f"violated: {worst.property}"
-        return AT_RUN_TIME, f"{_LOUD[worst.property]} (violated: {worst.property})"
+        verdict, said = _LOUD[worst.property]
+        if worst.property == PROPERTIES[DEADLOCK] and _in_section(worst.schedule):
+            said = _STALL
+        return verdict, f"{said} (violated: {worst.property})"
     for refusal in _told(found, culprits):
-        return (AT_LOAD if refusal.at_load else AT_RUN_TIME), refusal.text
+        return (AT_LOAD if refusal.at_load else CAUGHT), refusal.text
     return PREVENTED, f"nothing goes wrong in {found.states} states"
+
+
+def _in_section(schedule: Sequence[Step]) -> bool:
+    """Whether somebody never left a read section: grace periods do not end."""
+    does = [step.does for step in schedule]
+    return does.count("rcu_read_lock()") > does.count("rcu_read_unlock()")
 
 
 def catalogue(mistakes: Sequence[str] = (), interfaces: Sequence[str] = COLUMNS) -> list[Cell]:

@@ -65,11 +65,16 @@ def interface_sentence(answer: Mapping[str, Any]) -> str:
     """Which interface the searches speak for."""
     found = answer["interface"]
     named = found["interface"]
-    counts = found["unnoticed"]
-    others = [f"{name} {count}" for name, count in counts.items() if name != named]
+    counts, debug = found["unnoticed"], found["only_debug"]
+    more = any(debug.values())
+    others = [
+        f"{name} {count}{f' + {debug[name]}' if more else ''}"
+        for name, count in counts.items()
+        if name != named
+    ]
     beside = f" ({', '.join(others)})" if others else ""
-    unnoticed = f"{counts[named]} of {found['mistakes']} mistakes pass unnoticed"
-    return f"{named}: {unnoticed}{beside}"
+    said = f"{named}: {counts[named]} of {found['mistakes']} mistakes pass unnoticed"
+    return said + (f", {debug[named]} more without debug options" if more else "") + beside
 
 
 LEGEND = (

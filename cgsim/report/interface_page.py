@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from cgsim.interface.exploring import Explored
     from cgsim.interface.recommendation import Recommendation
 
+_DEBUG, _SILENT = "caught only with debug options", "silent corruption"
 _SHADES = {
     "prevented": ("#ffffff", "prevented"),
-    "caught at load": ("#dbe9f4", "at load"),
-    "caught at run time": ("#9dbfdc", "at run time"),
-    "silent corruption": ("#d1583b", "silent"),
+    "caught at load": ("#e3eef7", "at load"),
+    "caught": ("#bfd6e8", "caught"),
+    _DEBUG: ("#e0b060", "debug only"),
+    _SILENT: ("#b5432a", "silent"),
 }
-"""Colour of a verdict, and its word in the cell: colour is never alone."""
+"""Colour of a verdict, darker the worse it is, and its word in the cell: colour is never alone."""
+_LETTERS = {_SILENT: "#ffffff"}
 
 
 def explored_table(found: Sequence[Explored]) -> Any:
@@ -66,7 +69,8 @@ def matrix_figure(cells: Sequence[Cell]) -> Figure:
             colour, word = _SHADES[cell.verdict]
             x, y = interfaces.index(cell.interface), mistakes.index(cell.mistake)
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="#888888", lw=0.5))
-            axes.text(x + 0.5, y + 0.5, word, ha="center", va="center", fontsize=7.5)
+            axes.text(x + 0.5, y + 0.5, word, ha="center", va="center", fontsize=7.5,
+                      color=_LETTERS.get(cell.verdict, "#000000"))  # fmt: skip
         axes.set(xlim=(0, len(interfaces)), ylim=(len(mistakes), 0))
         axes.set_xticks(
             [x + 0.5 for x in range(len(interfaces))],
@@ -145,22 +149,23 @@ def show_schedule(found: Explored, scenario: str, broken: str) -> None:
 
 
 def cost_table(costs: pd.DataFrame, cells: Sequence[Cell]) -> Any:
-    """Safety beside cost: mistakes that nobody notices, then lookup, atomics, bytes, contention."""
+    """Safety beside cost: mistakes that nobody or only a debug kernel notices; then the rest."""
     rows = []
     for row in costs.to_dict("records"):
         own = [cell.verdict for cell in cells if cell.interface == row["interface"]]
         rows.append(
             (
-                row["interface"], row["design"], own.count("silent corruption"), plain(row["ns"]),
-                plain(row["cold_ns"]), plain(row["locked"]), plain(row["contended_ns"]),
+                row["interface"], row["design"], row["user"], own.count(_SILENT), own.count(_DEBUG),
+                plain(row["ns"]), plain(row["cold_ns"]), plain(row["locked"]),
+                plain(row["contended_ns"]),
                 plain(row["entry_bytes"]), plain(row["cgroup_bytes"]),
                 "sleeps" if row["sleeps"] else "",
             )
         )  # fmt: skip
     cpus = int(costs["cpus"].iloc[0])
     headers = (
-        "interface", "design", "mistakes unnoticed", "lookup [ns]", "cold [ns]", "locked",
-        f"on {cpus} CPUs [ns]", "bytes a datum", "bytes a cgroup", "",
+        "interface", "design", "called by", "unnoticed", "debug only", "lookup [ns]", "cold [ns]",
+        "locked", f"on {cpus} CPUs [ns]", "bytes a datum", "bytes a cgroup", "",
     )  # fmt: skip
     return html_table(headers, rows)
 

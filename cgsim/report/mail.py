@@ -353,10 +353,10 @@ def _updates(frame: pd.DataFrame) -> str:
 def _interface(answers: Mapping[str, dict[str, Any]]) -> str:
     """The thread's other half: which interface is not error-prone."""
     posted = answers[_first(answers)]["interface"]["posted"]
-    broken = join_names([f"{name} {len(what)}" for name, what in posted.items()])
+    broken = [f"{name.removesuffix('-as-posted')} {len(what)}" for name, what in posted.items()]
     head = (
-        "Interface, by every interleaving of two to four actors (cgsim explore): of the properties "
-        f"looked for, as posted break {broken}; mended and proposed ones none."
+        "Interface (cgsim explore: all schedules): properties broken as posted: "
+        f"{', '.join(broken)}; mended or proposed: 0."
     )
     said: dict[str, list[str]] = {}
     for user, answer in answers.items():

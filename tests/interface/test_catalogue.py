@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from matplotlib.colors import to_rgb
 
 from cgsim.errors import UserError
 from cgsim.interface.catalogue import (
     AT_LOAD,
-    AT_RUN_TIME,
+    CAUGHT,
     COLUMNS,
+    DEBUG,
     MISTAKES,
     PREVENTED,
     SILENT,
@@ -16,6 +20,7 @@ from cgsim.interface.catalogue import (
     Cell,
     catalogue,
 )
+from cgsim.report.interface_page import _SHADES
 
 pytestmark = pytest.mark.compiled
 
@@ -41,7 +46,7 @@ def test_every_cell(cells: dict[tuple[str, str], Cell]) -> None:
     ("mistake", "interface", "verdict", "text"),
     [
         ("install twice", "cgroup-priv-as-posted", SILENT, "one datum under a key"),
-        ("install twice", "cgroup-priv", AT_RUN_TIME, "EEXIST"),
+        ("install twice", "cgroup-priv", CAUGHT, "EEXIST"),
         ("install twice", "registered-type", PREVENTED, "there is no install"),
         ("keep the pointer", "cgroup-priv-kref", SILENT, "use after free"),
         ("keep the pointer", "cgroup-buf", AT_LOAD, "does not outlive"),
@@ -49,19 +54,22 @@ def test_every_cell(cells: dict[tuple[str, str], Cell]) -> None:
         ("key of a dead device", "cgroup-priv-kref", PREVENTED, ""),
         ("forgotten put", "cgroup-priv-kref", SILENT, "leak"),
         ("forgotten put", "map-storage", PREVENTED, "dispatcher"),
+        ("forgotten put", "cgroup-priv-as-posted", CAUGHT, "hung task"),
+        ("forgotten put", "registered-type", CAUGHT, "rcu_preempt detected stalls"),
+        ("put twice", "registered-type", DEBUG, "PROVE_LOCKING"),
         ("put twice", "cgroup-priv-kref-as-posted", SILENT, "use after free"),
-        ("free that sleeps", "registered-type", AT_RUN_TIME, "sleeping function"),
+        ("free that sleeps", "registered-type", DEBUG, "sleeping function"),
         ("wrong size", "cgroup-buf", AT_LOAD, "size"),
         ("percpu as regular", "registered-type", SILENT, "percpu"),
         ("percpu and migrate", "registered-type", PREVENTED, ""),
-        ("install on a dying cgroup", "cgroup-priv", AT_RUN_TIME, "ENODEV"),
+        ("install on a dying cgroup", "cgroup-priv", CAUGHT, "ENODEV"),
         ("unload without unregister", "registered-type", SILENT, "unloaded module"),
         ("unload without unregister", "cgroup-buf", PREVENTED, "hold references"),
-        ("lookup in softirq", "cgroup-priv-as-posted", AT_RUN_TIME, "sleeping function"),
+        ("lookup in softirq", "cgroup-priv-as-posted", DEBUG, "sleeping function"),
         ("lookup in softirq", "cgroup-priv", PREVENTED, ""),
         ("lookup outside a section", "cgroup-priv-kref", PREVENTED, ""),
         ("filled in after install", "cgroup-priv", SILENT, "old or the new"),
-        ("removed twice", "map-storage", AT_RUN_TIME, "ENOENT"),
+        ("removed twice", "map-storage", CAUGHT, "ENOENT"),
     ],
 )
 def test_verdicts(
@@ -70,6 +78,19 @@ def test_verdicts(
     cell = cells[mistake, interface]
     assert cell.verdict == verdict, cell.what
     assert text in cell.what
+
+
+def test_the_figure_can_be_read_in_grey() -> None:
+    """Each verdict has a word and a shade of its own, darker the worse it is."""
+    assert list(_SHADES) == list(VERDICTS)
+    greys = [_grey(colour) for colour, _ in _SHADES.values()]
+    assert all(lighter - darker > 0.05 for lighter, darker in pairwise(greys)), greys
+    assert len({word for _, word in _SHADES.values()}) == len(VERDICTS)
+
+
+def _grey(colour: str) -> float:
+    red, green, blue = to_rgb(colour)
+    return float(0.299 * red + 0.587 * green + 0.114 * blue)
 
 
 def test_unknown_mistake() -> None:

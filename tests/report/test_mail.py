@@ -155,7 +155,7 @@ _SENTENCES = (
     r"The guess in the thread", r"A pointer hash read under RCU",
     r"ns: what a lookup with its use", r"90 %: its interval", r"behind: the named",
     r"bytes: of a cgroup", r"\*: not in", r"Limits: a: ", r"Contention: CPUs",
-    r"From 1 to 64 CPUs", r"Updates \(4 keys", r"Interface, by every interleaving",
+    r"From 1 to 64 CPUs", r"Updates \(4 keys", r"Interface \(cgsim explore: all",
     r"- [a-z, -]+: [a-z-]+: \d+ of 20 mistakes", r"Where another design",
     r"- [a-z, -]+: (nowhere|at )", r"Not modelled", r"An order of few ns", r"cgsim 0.1.0, commit",
     r"This mail again",
