@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MARK = "CGSIM_SIGNAL_TEST"
 _SETTLE_S = 5.0
@@ -17,6 +20,9 @@ _NOTEBOOK = """\
 # # Slow
 #
 # Sleeps and computes, so that there is something to stop.
+
+# %% tags=["parameters"]
+n: int = 1  # of no use
 
 # %%
 import subprocess, sys, time
@@ -50,11 +56,17 @@ class Outcome(NamedTuple):
 
 
 def attempt(
-    directory: Path, number: signal.Signals, after_s: float, *, working: bool = True
+    directory: Path,
+    number: signal.Signals,
+    after_s: float,
+    *,
+    working: bool = True,
+    more: Sequence[str] = (),
 ) -> Outcome:
     """Start a report of two slow notebooks into `directory`/out, and send the signal.
 
     after_s : since the report has begun to write, or since its process was started if not `working`
+    more : words of the command
     """
     sources = directory / "sources"
     sources.mkdir(parents=True, exist_ok=True)
@@ -66,7 +78,7 @@ def attempt(
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     process = subprocess.Popen(
         [sys.executable, script, "report", "--notebooks", sources, "--no-mail", "--out", out,
-         "--workers", "2"],
+         "--workers", "2", *more],
         env={**os.environ, _MARK: mark},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -69,6 +69,8 @@ def guarded(folder: Path) -> Iterator[None]:
         [sys.executable, "-I", "-S", _GUARDIAN, mark, os.fspath(folder)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True, cwd="/",
+        # of a process that is guarded itself, whose guardian must not end this one
+        env={name: value for name, value in os.environ.items() if name != MARK},
     )  # fmt: skip
     assert watcher.stdin is not None
     word = b""

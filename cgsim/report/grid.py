@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST_SETS = 1000
 _LONGEST_NAME = 120
+_TIDY_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -163,14 +164,25 @@ def _build_all(
                 progress.finished(
                     outcome.name + (" failed" if outcome.failure else ""), outcome.seconds
                 )
+    except BaseException:
+        _remove_empty([target / name for name in sets if name not in done])
+        raise
     finally:
         progress.close()
-        for name in sets:
-            with contextlib.suppress(OSError):
-                (target / name).rmdir()  # of one that was broken off; others are not empty
     for log in aside.glob("*.log"):
         log.unlink()
     return [done[name] for name in sets]
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove what reports that were broken off have made, once their guardians have emptied it."""
+    end = time.monotonic() + _TIDY_S
+    while folders and time.monotonic() < end:
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        folders = [folder for folder in folders if folder.exists()]
+        time.sleep(0.05)
 
 
 def _build(

@@ -27,3 +27,14 @@ def test_a_stopped_report_leaves_nothing(
     assert outcome.processes == 0
     # what was killed left the directory that it had made, empty
     assert outcome.entries == (["out"] if number == signal.SIGKILL else [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["INT", "KILL"])
+def test_a_stopped_grid_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
+    """Its reports are processes of their own, and have tidied up too."""
+    outcome = attempt(tmp_path, number, 6.0, more=["--grid", "n=1,2"])
+    assert outcome.was_working
+    assert outcome.processes == 0
+    if number == signal.SIGINT:
+        assert outcome.status == 130
+        assert outcome.entries == []
