@@ -52,8 +52,16 @@ MAX_LEVELS = 4
     S_NODE_INTERVAL,  # least ticks between two lines from a node's memory to all CPUs; 0: none
     S_LINK_INTERVAL,  # likewise: to the CPUs of other sockets
     S_NODE_RINGS,  # raw address of two rings per node, of its memory and of its links: WINDOWS
+    S_SHARES,  # raw address of a table: (an age in ticks, share of the last level left after it)
+    S_BULK,  # 1: other code's lines are touched in bulk (`cgsim.core.background`)
+    S_QUEUE,  # raw address of CHUNK lines of other code, on their way to the last level
     SYSTEM_FIELDS,
-) = range(37)
+) = range(40)
+
+CHUNK = 32  # lines of other code that are touched at once: a power of two, within a page
+QUEUED_WORDS = 5
+
+SHARES = 64  # ages that are remembered: a power of two
 
 # Rings of windows of time, in which so many lines pass; an entry is (number of the window, lines).
 WINDOWS = 1024

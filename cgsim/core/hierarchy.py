@@ -71,7 +71,7 @@ from cgsim.core.recency import (
     remove,
     to_front,
 )
-from cgsim.core.retention import DRAW_BITS, is_left
+from cgsim.core.retention import DRAW_BITS, is_left, share_left
 from cgsim.core.rng import mix64, random_bits
 from cgsim.core.translation import translate
 
@@ -79,7 +79,7 @@ _DRAW = (1 << 31) - 1
 
 
 @inlined
-def _insert(cache, row, entry):
+def insert_entry(cache, row, entry):
     """Put an entry into its set; returns what falls out (0: the set had an empty way).
 
     A level that replaces at random keeps its rows in order too, which only moves the empty ways to
@@ -126,7 +126,7 @@ def _replaced(cpu, line):
     entered = get(fixed(system, S_ENTERED), line)
     age = max(get(cpu, C_RETIRE) - entered, 0)
     draw = random_bits(line, entered, 0) >> 63 - DRAW_BITS
-    return not is_left(age, fixed(system, S_RETENTION), draw)
+    return not is_left(share_left(age, fixed(system, S_RETENTION)), draw)
 
 
 @internal
@@ -134,7 +134,7 @@ def _fill_last(cpu, level, entry):
     """Put a line into the last level; its victim goes to memory."""
     cache = fixed(cpu, C_LEVELS + level)
     _enter(cpu, entry & NAME_MASK)
-    victim = _insert(cache, row_of(cache, entry & NAME_MASK), entry)
+    victim = insert_entry(cache, row_of(cache, entry & NAME_MASK), entry)
     if victim == 0:
         return
     dirty = victim & DIRTY != 0
@@ -145,7 +145,7 @@ def _fill_last(cpu, level, entry):
 
 
 @inlined
-def _write_back(cpu, level, victim):
+def write_back(cpu, level, victim):
     """A line fell out of private level `level - 1`: what of it reaches `level` and below."""
     last = fixed(fixed(cpu, C_SYSTEM), S_LEVELS) - 1
     private = fixed(fixed(cpu, C_SYSTEM), S_PRIVATE)
@@ -167,7 +167,7 @@ def _write_back(cpu, level, victim):
         if level == last:
             _fill_last(cpu, level, name | victim & DIRTY)
             return
-        victim = _insert(cache, row, name | victim & state)
+        victim = insert_entry(cache, row, name | victim & state)
         if victim == 0:
             return
         level += 1
@@ -181,9 +181,9 @@ def _fill(cpu, upto, entry):
         cache = fixed(cpu, C_LEVELS + level)
         # the right to write is a core's
         own = entry if level < private else entry & ~OWNED
-        victim = _insert(cache, row_of(cache, entry & NAME_MASK), own)
+        victim = insert_entry(cache, row_of(cache, entry & NAME_MASK), own)
         if victim != 0:
-            _write_back(cpu, level + 1, victim)
+            write_back(cpu, level + 1, victim)
         entry &= ~DIRTY  # one copy carries the dirty data
 
 
@@ -216,9 +216,9 @@ def _prefetch_next(cpu, line):
         shared_row = row_of(shared, following)
         if find(shared_row, fixed(shared, K_WAYS), following) < 0:
             _fill_last(cpu, last, following)
-    victim = _insert(cache, row, following | state)
+    victim = insert_entry(cache, row, following | state)
     if victim != 0:
-        _write_back(cpu, 2, victim)
+        write_back(cpu, 2, victim)
 
 
 @inlined
@@ -293,7 +293,7 @@ def _from_last(cpu, line, coherent):
 
 
 @inlined
-def _served(cpu, line, level, dispatch, start):
+def delivered(cpu, line, level, dispatch, start):
     """Ticks from `start` until a level, or memory below the last one, has delivered a line."""
     system = fixed(cpu, C_SYSTEM)
     if level < fixed(system, S_LEVELS):
@@ -327,7 +327,7 @@ def miss(cpu, line, writes, dispatch, start):
             to_front(row, fixed(cache, K_WAYS), way, entry & ~DIRTY)
             add(cache, K_HITS, 1)
             _fill(cpu, level - 1, entry)
-            return _served(cpu, line, level, dispatch, start) << CAUSE_BITS | (LEVEL_1 + level)
+            return delivered(cpu, line, level, dispatch, start) << CAUSE_BITS | (LEVEL_1 + level)
         add(cache, K_MISSES, 1)
 
     state = OWNED
@@ -359,7 +359,7 @@ def miss(cpu, line, writes, dispatch, start):
 
     cause = COHERENCE
     if not transferred:
-        served = _served(cpu, line, found, dispatch, start)
+        served = delivered(cpu, line, found, dispatch, start)
         if served >= ticks:
             ticks = served
             cause = LEVEL_1 + found if found <= last else MEMORY

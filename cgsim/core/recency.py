@@ -20,7 +20,8 @@ from cgsim.compile.jit import JIT_DISABLED, njit
 NAME_BITS = 29
 NAME_MASK = (1 << NAME_BITS) - 1
 OWNED = 1 << 29  # this core may write the line without asking
-DIRTY = 1 << 30
+DIRTY_BIT = 30
+DIRTY = 1 << DIRTY_BIT
 STATE_MASK = OWNED | DIRTY
 
 _LANES = (16, 32, 128)  # the widest is for fully associative TLBs
@@ -138,8 +139,12 @@ if JIT_DISABLED:
         """`to_front` in a set of up to 16 ways."""
         to_front(row, 16, way, entry)
 
+    def close_16(row, way):
+        """Take out the entry at `way` of a set of up to 16 ways."""
+        _close(row, 16, way)
+
 else:
-    find_16, to_front_16, _close_16 = _vector(16)
+    find_16, to_front_16, close_16 = _vector(16)
     _find_32, _front_32, _close_32 = _vector(32)
     _find_128, _front_128, _close_128 = _vector(128)
 
@@ -170,7 +175,7 @@ else:
     def _close(row, ways, way):
         """Take out the entry at `way`; what stood behind it moves up by one."""
         if ways <= 16:
-            _close_16(row, way)
+            close_16(row, way)
         elif ways <= 32:
             _close_32(row, way)
         elif ways <= 128:

@@ -10,38 +10,36 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from cgsim.compile.jit import JIT_DISABLED
+from cgsim.compile.jit import JIT_DISABLED, inlined
 
 DRAW_BITS = 53
 
 if JIT_DISABLED:
 
-    def is_left(age, half, draw):
-        """Whether a line is left after `age`, of which half are left after `half` (same unit).
-
-        draw : random, of DRAW_BITS bits; it decides.
-        """
+    def share_left(age, half):
+        """The share of lines left after `age`, of which half are left after `half` (same unit)."""
         halves = age / half
-        return draw * 2.0**-DRAW_BITS < 2.0 ** -(halves * math.sqrt(halves))
+        return 2.0 ** -(halves * math.sqrt(halves))
 
 else:
 
     @intrinsic
-    def is_left(typingctx, age, half, draw):
-        """Whether a line is left after `age`, of which half are left after `half` (same unit).
-
-        draw : random, of DRAW_BITS bits; it decides.
-        """
+    def share_left(typingctx, age, half):
+        """The share of lines left after `age`, of which half are left after `half` (same unit)."""
 
         def codegen(context, builder, signature, arguments):
             real = ir.DoubleType()
-            age, half, draw = (builder.sitofp(argument, real) for argument in arguments)
+            age, half = (builder.sitofp(argument, real) for argument in arguments)
             root = builder.module.declare_intrinsic("llvm.sqrt", [real])
             power = builder.module.declare_intrinsic("llvm.pow", [real])
             halves = builder.fdiv(age, half)
             exponent = builder.fneg(builder.fmul(halves, builder.call(root, [halves])))
-            left = builder.call(power, [real(2.0), exponent])
-            chance = builder.fmul(draw, real(2.0**-DRAW_BITS))
-            return builder.fcmp_ordered("<", chance, left)
+            return builder.call(power, [real(2.0), exponent])
 
-        return types.boolean(types.int64, types.int64, types.int64), codegen
+        return types.float64(types.int64, types.int64), codegen
+
+
+@inlined
+def is_left(share, draw):
+    """Whether a line is left of which this share is; draw : random, of DRAW_BITS bits."""
+    return draw * 2.0**-DRAW_BITS < share

@@ -14,6 +14,7 @@ from cgsim.core.timed import entry_points, now
 
 PRIVATE, CLUSTER, SOCKET = range(3)
 LINE_BYTES = 64
+_CORES_OF_A_WORD = 62  # sharers in a word of a directory's record
 
 
 class LevelSpec(NamedTuple):
@@ -181,6 +182,11 @@ class System:
             entered = reserve(self.heap.memory_bytes // LINE_BYTES * 8)
             self._keep.append(entered)
             system[b.S_ENTERED] = address_of(entered)
+            self._shares = np.full(2 * b.SHARES, -1)  # no age
+            system[b.S_SHARES] = address_of(self._shares)
+        system[b.S_BULK] = int(self._touches_in_bulk(cores))
+        self._queue = np.zeros(b.CHUNK * b.QUEUED_WORDS, dtype=np.int64)
+        system[b.S_QUEUE] = address_of(self._queue)
         system[b.S_FENCE] = ticks(spec.fence_cycles)
         system[b.S_HUGE_SHIFT] = 21
         if spec.tlb is not None:
@@ -199,6 +205,22 @@ class System:
             directory = reserve(self.heap.memory_bytes // LINE_BYTES * words * 8, huge=False)
             self._keep.append(directory)
             system[b.S_DIRECTORY] = address_of(directory)
+
+    def _touches_in_bulk(self, cores):
+        """Whether the machine is such that other code's lines can be touched in bulk."""
+        spec = self.spec
+        if len(spec.levels) != 3 or spec.prefetch_next_line or cores > _CORES_OF_A_WORD:
+            return False
+        one, two, last = spec.levels
+        sets_1, sets_2 = (level.size_bytes // (LINE_BYTES * level.ways) for level in (one, two))
+        return (
+            one.shared_by == two.shared_by == PRIVATE != last.shared_by
+            and last.inclusion == b.VICTIM
+            and max(one.ways, last.ways) <= 16
+            and sets_1 & (sets_1 - 1) == 0
+            and sets_2 >= b.CHUNK
+            and not (one.hashed or one.random or last.random)
+        )
 
     def _level(
         self,
@@ -231,7 +253,7 @@ class System:
                 # names are page numbers and sizes: cgsim.core.translation
                 names = (self.heap.memory_bytes >> 12) + 2 << 2
                 block[b.K_LIST], keep = new_list(ways, names)
-                self._keep.append(keep)
+                self._keep.extend(keep)
             self._caches[key] = block
         return address_of(self._caches[key])
 
@@ -314,6 +336,19 @@ class System:
             # one page covers everything
             block[b.C_LAST_SHIFT] = 62
             block[b.C_LAST_PAGE] = 0
+
+    @property
+    def arrays(self):
+        """All that it remembers: arrays, which a run overwrites."""
+        return list(self._keep)
+
+    def touches_in_bulk(self):
+        """Whether other code's lines are touched in bulk (`cgsim.core.background`)."""
+        return bool(self._system[b.S_BULK])
+
+    def touch_in_bulk(self, bulk):
+        """Touch other code's lines in bulk, or else one by one: slower, the same state."""
+        self._system[b.S_BULK] = int(bulk)
 
     def settle(self):
         """The memory of all nodes is idle: what a warm-up touched took no time."""

@@ -16,7 +16,7 @@ import numpy as np
 from cgsim.compile.block_access import add, add_element, fixed, get, put
 from cgsim.compile.intrinsics import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
 from cgsim.compile.jit import inlined, njit
-from cgsim.core import hierarchy, window
+from cgsim.core import background, hierarchy, window
 from cgsim.core.block_fields import (
     C_ACCESSES,
     C_AHEAD,
@@ -105,8 +105,7 @@ def _pause(cpu, ticks, fenced, history):
 
 @inlined
 def _touch(cpu, first, lines, writes):
-    for line in range(lines):
-        hierarchy.touch(cpu, first + 64 * line, writes != 0)
+    background.touch(cpu, first, lines, writes != 0)
     return 0
 
 
