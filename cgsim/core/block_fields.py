@@ -53,10 +53,11 @@ MAX_LEVELS = 4
     S_LINK_INTERVAL,  # likewise: to the CPUs of other sockets
     S_NODE_RINGS,  # raw address of two rings per node, of its memory and of its links: WINDOWS
     S_SHARES,  # raw address of a table: (an age in ticks, share of the last level left after it)
+    S_LOG,  # raw address of the log of accesses (`cgsim.core.recording`); 0: none is kept
     S_BULK,  # 1: other code's lines are touched in bulk (`cgsim.core.background`)
     S_QUEUE,  # raw address of CHUNK lines of other code, on their way to the last level
     SYSTEM_FIELDS,
-) = range(40)
+) = range(41)
 
 CHUNK = 32  # lines of other code that are touched at once: a power of two, within a page
 QUEUED_WORDS = 5

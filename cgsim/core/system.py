@@ -10,6 +10,7 @@ from cgsim.core.attribution import Places
 from cgsim.core.host_memory import address_of, reserve
 from cgsim.core.lru_list import new_list
 from cgsim.core.recency import NAME_BITS, row_entries
+from cgsim.core.recording import install
 from cgsim.core.timed import entry_points, now
 
 PRIVATE, CLUSTER, SOCKET = range(3)
@@ -349,6 +350,18 @@ class System:
     def touch_in_bulk(self, bulk):
         """Touch other code's lines in bulk, or else one by one: slower, the same state."""
         self._system[b.S_BULK] = int(bulk)
+
+    def record(self, log):
+        """Note every access from now on in a log (`cgsim.core.recording`): slower, same times."""
+        install(log, self._system, self._cpus)
+
+    def misses(self):
+        """Misses of each cache level, over all its instances: a dict of int."""
+        found = {f"L{number + 1}": 0 for number in range(len(self.spec.levels))}
+        for key, block in self._caches.items():
+            if isinstance(key[0], int):
+                found[f"L{key[0] + 1}"] += int(block[b.K_MISSES])
+        return found
 
     def settle(self):
         """The memory of all nodes is idle: what a warm-up touched took no time."""

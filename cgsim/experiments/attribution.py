@@ -46,7 +46,8 @@ def attribute(
 ) -> pd.DataFrame:
     """Accesses of a workload's lookups by struct and field, per lookup.
 
-    Arguments as for `cgsim.simulate`, whose first replicate this is.
+    Arguments as for `cgsim.simulate`, whose first replicate this is. Of a mixed workload, the ways
+    of the others to their cgroups are in it too.
 
     Returns
     -------

@@ -32,14 +32,15 @@ from cgsim.stage.callers import (
     BEHIND_DISPATCH,
     NO_LOOKUP,
     OF_TASK,
+    Caller,
     visit,
 )
 from cgsim.stage.population import Population
 from cgsim.stage.streams import COLUMNS, Surroundings, run_rows
 from cgsim.stage.surroundings import HeapSurroundings
 from cgsim.workloads import Feeds, load_workload
-from cgsim.workloads.acts import LOOKUP, OPERATION_SHIFT, REACH_MASK, REACHES_AN_EVENT
-from cgsim.workloads.base import LINE_BYTES, Workload
+from cgsim.workloads.acts import LOOKUP, OPERATION_SHIFT, PASS, REACH_MASK, REACHES_AN_EVENT
+from cgsim.workloads.base import LINE_BYTES, Second, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,8 @@ def simulate(
     workload : name (`cgsim.list_workloads`), file, or a workload
     user : who looks up, of `cgsim.experiments.places_of_use`; None: the first whose workloads reach
         the cgroup as this one does
-    lookups : measured per replicate over all CPUs, after as many that only warm
+    lookups : measured per replicate over all CPUs, after as many that only warm; about as many
+        where what looks nothing up comes between
     replicates : with seeds seed, seed + 1, ...
     kernel : a recorded one, whose offsets and code
     aged : objects come from slabs in random order, as after a long uptime; else from fresh slabs
@@ -176,13 +178,15 @@ def play_workload(
     places: bool = False,
     without_lookup: bool = False,
     each: list[np.ndarray] | None = None,
+    log: np.ndarray | None = None,
+    when_warm: Callable[[], object] | None = None,
 ) -> tuple[dict[str, Any], System, np.ndarray | None]:
     """One replicate of a workload: (its row, the machine, the places' counts of its warm part).
 
     facts : the row's first columns, among them `user`, `seed` and `lookups`. each : gets the ticks
-    of every measured row.
+    of every measured row. log : of all accesses (`cgsim.core.recording`). when_warm : is called
+    before the measured part.
     """
-    warm = facts["lookups"]
     cpus = workload.cpus
     chosen, use = for_user(chosen, facts["user"])
     feeds = Feeds(workload, facts["seed"])
@@ -193,11 +197,13 @@ def play_workload(
     stage = HeapSurroundings(
         kernel_of(kernel), BEHIND_DISPATCH if workload.reach == "skb" else OF_TASK, use,
         calls(chosen), hot * cpus, ring * cpus, own_programs=own_programs(chosen), cpus=cpus,
+        second=around.second,
     )  # fmt: skip
     population = populate_for(
         chosen, model, kernel, workload.n_cgroups, workload.n_keys, facts["seed"], aged, stage
     )
-    parts = tuple(rows_of(feeds.take(warm), workload, model, footprint) for _ in range(2))
+    n_rows = workload.rows_for(facts["lookups"])
+    parts = tuple(rows_of(feeds.take(n_rows), workload, model, footprint) for _ in range(2))
     actors = stage.furnish(population, around.actors, facts["seed"])
     scene = stage.surroundings(
         population, actors, around.parents, (hot, ring), rcu_held=workload.rcu_held,
@@ -215,13 +221,16 @@ def play_workload(
         asked=_asked(parts),
         places=places,
         cpus=cpus,
+        log=log,
     )
-    visit(space, scene.caller, actors, _MAX_VISITS)
+    _visit(space, scene.caller, actors, around.second)
     counts: list[np.ndarray] = []
 
     def once_warm() -> None:
         if system.places is not None:
             counts.append(system.places.counts.copy())
+        if when_warm is not None:
+            when_warm()
 
     changes = 1 if workload.changes_cgroups else None
     row = _play_rows(
@@ -229,15 +238,31 @@ def play_workload(
     )
     del actors, around  # the scene points into them until here
     between = parts[-1].rows[:, [COLUMNS.index(name) for name in ("hot_lines", "cold_lines")]]
-    lines = between.sum() / len(between) * row["lookups_per_event"]
+    rows = np.count_nonzero(_operations(parts[-1]) != PASS)
+    lines = between.sum() / rows * row["lookups_per_event"]
     row["between_bytes"] = float(LINE_BYTES * lines)
     return row, system, counts[0] if counts else None
 
 
+def _visit(space: Timed, caller: Caller, actors: np.ndarray, second: Second | None) -> None:
+    """Let sockets and tasks come to their cgroups, so that no first touch is left."""
+    if second is None:
+        visit(space, caller, actors, _MAX_VISITS)
+        return
+    first = second.first_actor
+    for place, some in ((BEHIND_DISPATCH, actors[:first]), (OF_TASK, actors[first:])):
+        visit(space, caller._replace(place=place), some, _MAX_VISITS)
+
+
+def _operations(part: Rows) -> np.ndarray:
+    """What the rows do, of `cgsim.workloads.acts.OPERATIONS`."""
+    return part.rows[:, COLUMNS.index("act")] >> OPERATION_SHIFT
+
+
 def _asked(parts: Sequence[Rows]) -> np.ndarray:
-    """int64[n, 2]: the cgroups and keys of some rows."""
+    """int64[n, 2]: the cgroups and keys that rows ask for."""
     columns = [COLUMNS.index(name) for name in ("cgroup", "key")]
-    return np.concatenate([part.rows[:, columns] for part in parts])
+    return np.concatenate([part.rows[_operations(part) != PASS][:, columns] for part in parts])
 
 
 class EventCosts(NamedTuple):
@@ -266,11 +291,14 @@ def event_costs(
     each: list[np.ndarray] = []
     play_workload(chosen, model, workload, kernel, facts, aged=True, prefetch=False, each=each)
     feeds = Feeds(workload, seed)
-    feeds.take(lookups)
-    stream = feeds.take(lookups)
-    begins = np.flatnonzero(stream.column("act") & REACH_MASK >= REACHES_AN_EVENT)
-    hook = np.add.reduceat(each[0], begins) / TICKS / model.ghz
-    other = np.add.reduceat(stream.column("instructions"), begins) / workload.instructions_per_ns
+    feeds.take(workload.rows_for(lookups))
+    stream = feeds.take(workload.rows_for(lookups))
+    act = stream.column("act")
+    looked = act >> OPERATION_SHIFT != PASS
+    begins = np.flatnonzero(act[looked] & REACH_MASK >= REACHES_AN_EVENT)
+    hook = np.add.reduceat(each[0][looked], begins) / TICKS / model.ghz
+    instructions = stream.column("instructions")[looked]
+    other = np.add.reduceat(instructions, begins) / workload.instructions_per_ns
     return EventCosts(chosen.name, model.name, hook, other)
 
 
@@ -316,7 +344,7 @@ def _play_rows(
     """Run rows on a machine's CPUs: those of the first part only warm; `each` gets their ticks."""
     blocks = system.cpu_row()
     causes = np.zeros(len(CAUSES), dtype=np.int64)
-    costs = np.zeros(0, dtype=np.int64)
+    costs, passed = np.zeros(0, dtype=np.int64), np.zeros(3, dtype=np.int64)
     before, transfers = np.zeros(4, dtype=np.int64), 0
     for number, part in enumerate(parts):
         if number == 1:
@@ -328,13 +356,15 @@ def _play_rows(
         run_rows(
             space, population.parameters, population.cgroups, population.keys, part.rows,
             part.begins, part.ends, blocks, clock_keys(blocks), scene, changes, costs, causes,
+            passed,
         )  # fmt: skip
     if each is not None:
         each.append(costs)
-    acts = parts[-1].rows[:, COLUMNS.index("act")]
+    acts, operations = parts[-1].rows[:, COLUMNS.index("act")], _operations(parts[-1])
     counted = counters_of(system) - before
-    changed = costs[acts >> OPERATION_SHIFT != LOOKUP] / TICKS / machine.ghz
-    costs = costs[acts >> OPERATION_SHIFT == LOOKUP]
+    counted[1:] -= passed
+    changed = costs[(operations != LOOKUP) & (operations != PASS)] / TICKS / machine.ghz
+    costs = costs[operations == LOOKUP]
     if costs.size == 0:
         raise UserError(
             f"workload {facts['workload']}: lookups = {facts['lookups']} is not allowed; allowed: "
@@ -344,7 +374,7 @@ def _play_rows(
     row = facts | cost_columns(machine, counted, causes, costs.size)
     for name, quantile in _QUANTILES.items():
         row[name] = float(np.quantile(costs, quantile)) / TICKS / machine.ghz
-    looked = acts[acts >> OPERATION_SHIFT == LOOKUP]
+    looked = acts[operations == LOOKUP]
     events = max(int((looked & REACH_MASK >= REACHES_AN_EVENT).sum()), 1)
     row |= memory_columns(population)
     row["rate_per_s"] = 1e9 * costs.size / max(parts[-1].ns, 1e-9)

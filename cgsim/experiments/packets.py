@@ -17,6 +17,7 @@ from cgsim.experiments.in_workload import event_costs
 from cgsim.experiments.replicates import run_replicates
 from cgsim.limits import Range, check_common
 from cgsim.workloads import load_workload
+from cgsim.workloads.mixed import MixedWorkload
 from cgsim.workloads.network import NetworkWorkload
 from cgsim.workloads.network_feed import WIRE_OVERHEAD_BYTES
 from cgsim.workloads.queueing import highest_rate, poisson_gaps, sojourns
@@ -76,7 +77,7 @@ def packet_budget(
     Raises UserError for a bad argument.
     """
     loaded = load_workload(workload, **parameters)
-    if not isinstance(loaded, NetworkWorkload):
+    if not isinstance(loaded, (NetworkWorkload, MixedWorkload)) or loaded.reach != "skb":
         raise UserError(f"workload {loaded.name}: packets are asked for; it has none")
     check_common(
         "packet_budget", lookups=lookups, replicates=replicates, seed=seed, threads=threads

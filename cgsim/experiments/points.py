@@ -133,6 +133,7 @@ def warm_machine(
     asked: np.ndarray | None = None,
     places: bool = False,
     cpus: int = 1,
+    log: np.ndarray | None = None,
 ) -> tuple[System, Timed]:
     """A fresh machine whose CPU 0 has looked up and used every datum once, in random order.
 
@@ -154,6 +155,8 @@ def warm_machine(
     order = np.column_stack(np.divmod(pairs, n_keys))
     spec = system_spec(machine, cpus, prefetch_next_line=prefetch)
     system = System(spec, population.heap, places=places)
+    if log is not None:
+        system.record(log)
     space = Timed(population.heap.mem, population.heap.block, system.cpu())
     what = (population.parameters, population.cgroups, population.keys)
     caller, step = NO_CALLER._replace(cpu_offset=stage.cpu_offset), len(order)

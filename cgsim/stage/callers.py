@@ -110,16 +110,23 @@ def dispatch(space, caller, sock, token, program):
 
 
 @njit
+def come_from_task(space, caller):
+    """From the running task to its cgroup; returns the cgroup's token."""
+    task, token = load(space, caller.task.current, 8, 0)
+    css_set, token = load(space, task + caller.task_cgroups_offset, 8, token)
+    _, token = load(space, css_set + caller.css_set_cgroup_offset, 8, token)
+    work(space, 2, 0)
+    return token
+
+
+@njit
 def arrive(space, caller, actor, key):
     """From a packet's socket or the running task to its cgroup; returns the cgroup's token."""
     token = 0
     if caller.place == BEHIND_DISPATCH:
         _, token = dispatch(space, caller, actor, 0, key)
     elif caller.place == OF_TASK:
-        task, token = load(space, caller.task.current, 8, 0)
-        css_set, token = load(space, task + caller.task_cgroups_offset, 8, token)
-        _, token = load(space, css_set + caller.css_set_cgroup_offset, 8, token)
-        work(space, 2, 0)
+        token = come_from_task(space, caller)
     if caller.calls != 0:
         call_and_return(space)
     return token

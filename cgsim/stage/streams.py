@@ -11,6 +11,7 @@ import numpy as np
 
 from cgsim.compile.block_access import get
 from cgsim.compile.jit import njit
+from cgsim.core.block_fields import C_ACCESSES, C_INSTRUCTIONS, C_MISPREDICTS
 from cgsim.core.calls import call_and_return
 from cgsim.core.locks import Task, rcu_read_lock, rcu_read_unlock
 from cgsim.core.rng import random_bits
@@ -34,7 +35,7 @@ from cgsim.stage.callers import (
     COUNT_COPY,
     NO_LOOKUP,
     Caller,
-    arrive,
+    come_from_task,
     dispatch,
     run_program,
     use_datum,
@@ -51,6 +52,7 @@ from cgsim.workloads.acts import (
     INSTALL,
     LOOKUP,
     OPERATION_SHIFT,
+    PASS,
     POLICY,
     RATE_LIMIT,
     REACH_BITS,
@@ -67,10 +69,10 @@ COLUMNS = ("cgroup", "key", "actor", "act", "hot_lines", "cold_lines", "before")
 _CGROUP, _KEY, _ACTOR, _ACT, _HOT, _COLD, _BEFORE = range(len(COLUMNS))
 _SITE = 0x5000
 
-# A CPU's words: the next row, whether other code has run before it, its place in the ring, the
-# last row's cgroup and its token, the array of programs that runs.
-_NEXT, _READY, _PLACE, _LAST, _TOKEN, _ARRAY = range(6)
-_FEET = 6
+# A CPU's words: the next row, whether other code has run before it, its place in the packets' ring
+# and in the clients', the last row's cgroup and its token, the array of programs that runs.
+_NEXT, _READY, _PLACE, _PLACE_2, _LAST, _TOKEN, _ARRAY = range(7)
+_FEET = 7
 OWN_STRIDE = 1 << 14
 
 
@@ -81,13 +83,16 @@ class Surroundings(NamedTuple):
     next CPU's are `hot_stride` and `ring_stride` further. actors : raw address of int64[n], the
     sockets or tasks. parents : raw address of int64[cgroups], indices. own : CPU 0's packet, task
     and context, where each CPU has its own; 0: the caller's. read_lock : 1 if a task must take
-    rcu_read_lock itself.
+    rcu_read_lock itself. hot_split, ring_split : of a CPU's lines, so many bytes and lines belong
+    to packets and what follows to clients; 0: all belong to one of them.
     """
 
     hot: int
     hot_stride: int
+    hot_split: int
     ring: int
     ring_stride: int
+    ring_split: int
     ring_lines: int
     actors: int
     parents: int
@@ -154,21 +159,42 @@ def _use(space, use, datum, token, number):
 @njit
 def _before(space, scene, feet, cpu, row, number):
     """Other code runs: its lines, then its time."""
-    touch_lines(space, scene.hot + cpu * scene.hot_stride, row[_HOT], 0)
+    hot = scene.hot + cpu * scene.hot_stride
+    ring = scene.ring + cpu * scene.ring_stride
+    lines = scene.ring_lines
+    which = _PLACE
+    if scene.ring_split != 0:
+        lines = scene.ring_split
+        if row[_ACT] & REACH_MASK == FROM_CURRENT:
+            hot += scene.hot_split
+            ring += 64 * scene.ring_split
+            lines = scene.ring_lines - scene.ring_split
+            which = _PLACE_2
+    touch_lines(space, hot, row[_HOT], 0)
     left = row[_COLD]
-    place = feet[_PLACE]
+    place = feet[which]
     while left > 0:
-        step = min(left, scene.ring_lines - place)
-        touch_lines(space, scene.ring + cpu * scene.ring_stride + 64 * place, step, 0)
-        place = (place + step) % scene.ring_lines
+        step = min(left, lines - place)
+        touch_lines(space, ring + 64 * place, step, 0)
+        place = (place + step) % lines
         left -= step
-    feet[_PLACE] = place
+    feet[which] = place
     pause(space, row[_BEFORE], random_bits(scene.seed + cpu, 1, number))
+
+
+@njit
+def _add_counts(space, passed, sign):
+    """Instructions, accesses and mispredicts of rows that look nothing up."""
+    passed[0] += sign * get(space.cpu, C_INSTRUCTIONS)
+    passed[1] += sign * get(space.cpu, C_ACCESSES)
+    passed[2] += sign * get(space.cpu, C_MISPREDICTS)
 
 
 @njit
 def _look_up(space, design, cgroups, keys, row, number, scene, caller, feet):
     """Reach the cgroup, look the datum up, use it; returns the datum's address."""
+    looks = caller.use != NO_LOOKUP and row[_ACT] >> OPERATION_SHIFT != PASS
+    calls = caller.calls != 0 and looks
     reach = row[_ACT] & REACH_MASK
     use = row[_ACT] >> REACH_BITS & USE_MASK
     token = 0
@@ -179,21 +205,23 @@ def _look_up(space, design, cgroups, keys, row, number, scene, caller, feet):
         feet[_ARRAY] = peek(space, cgroup + caller.effective_offset, 8)
     elif reach == FROM_CURRENT:
         poke(space, caller.task.current, 8, get(scene.actors, row[_ACTOR]))
-        token = arrive(space, caller, 0, 0)
+        token = come_from_task(space, caller)
+        if calls:
+            call_and_return(space)
         feet[_ARRAY] = 0
     elif reach == UP:
         _, token = load(space, feet[_LAST] + scene.parent_offset, 8, feet[_TOKEN])
         work(space, 3, 1)
     elif feet[_ARRAY] != 0:
         run_program(space, caller, feet[_ARRAY], 0, row[_KEY])
-    if caller.calls != 0 and reach != FROM_CURRENT:
+    if calls and reach != FROM_CURRENT:
         call_and_return(space)
-    locks = scene.read_lock != 0 and reach == FROM_CURRENT
+    locks = looks and scene.read_lock != 0 and reach == FROM_CURRENT
     if locks:
         rcu_read_lock(space, caller.task)
     cgroup = cgroups[row[_CGROUP]]
     datum = 0
-    if caller.use != NO_LOOKUP:
+    if looks:
         datum, found = lookup(space, design, cgroup, keys[row[_KEY]], token, 0)
         if datum != 0:
             if caller.use == COUNT_COPY:
@@ -234,12 +262,14 @@ def _change(space, design, cgroups, keys, row, scene):
 
 @njit
 def _run_rows(
-    space, design, cgroups, keys, rows, begins, ends, blocks, order, scene, changes, costs, causes
+    space, design, cgroups, keys, rows, begins, ends, blocks, order, scene, changes, costs, causes,
+    passed,
 ):  # fmt: skip
     """The loop of `run_rows`."""
     feet = np.zeros((blocks.size, _FEET), np.int64)
     total = 0
     causes[:] = 0
+    passed[:] = 0
     live = 0
     for place in range(order.size):
         cpu = order[place] & CPU_MASK
@@ -253,19 +283,23 @@ def _run_rows(
         mine = feet[cpu]
         i = mine[_NEXT]
         row = rows[i]
-        if row[_ACT] & REACH_MASK >= REACHES_AN_EVENT:
-            if mine[_READY] == 0:
-                _before(own, scene, mine, cpu, row, i - begins[cpu])
-                mine[_READY] = 1
-                if live > 1:
-                    order[0] = now(own) << CPU_BITS | cpu
-                    sift(order, live)
-                    continue
-        else:
+        event = row[_ACT] & REACH_MASK >= REACHES_AN_EVENT
+        if event and mine[_READY] == 0:
+            _before(own, scene, mine, cpu, row, i - begins[cpu])
+            mine[_READY] = 1
+            if live > 1:
+                order[0] = now(own) << CPU_BITS | cpu
+                sift(order, live)
+                continue
+        passes = row[_ACT] >> OPERATION_SHIFT == PASS
+        if passes:
+            now(own)
+            _add_counts(own, passed, -1)
+        if not event:
             work(own, row[_BEFORE], row[_BEFORE] >> 3)
         begin = now(own)
         if changes is not None:  # noqa: SIM102, numba drops the branch
-            if row[_ACT] >> OPERATION_SHIFT != LOOKUP:
+            if row[_ACT] >> OPERATION_SHIFT != LOOKUP and not passes:
                 total += _change(own, design, cgroups, keys, row, scene)
                 costs[i] = now(own) - begin
                 mine[_READY] = 0
@@ -276,14 +310,18 @@ def _run_rows(
                     order[0] = now(own) << CPU_BITS | cpu
                     sift(order, live)
                 continue
-        add_causes(own, causes, -1)
+        if not passes:
+            add_causes(own, causes, -1)
         caller = scene.caller
         if scene.own != 0:
             caller = _caller_on(caller, scene.own, cpu, OWN_STRIDE)
         number = i - begins[cpu]
         total += _look_up(own, design, cgroups, keys, row, number, scene, caller, mine)
         costs[i] = now(own) - begin
-        add_causes(own, causes, 1)
+        if passes:
+            _add_counts(own, passed, 1)
+        else:
+            add_causes(own, causes, 1)
         mine[_READY] = 0
         mine[_NEXT] = i + 1
         if i + 1 == ends[cpu]:
@@ -295,7 +333,8 @@ def _run_rows(
 
 
 def run_rows(
-    space, design, cgroups, keys, rows, begins, ends, blocks, order, scene, changes, costs, causes
+    space, design, cgroups, keys, rows, begins, ends, blocks, order, scene, changes, costs, causes,
+    passed,
 ):  # fmt: skip
     """Play rows of a workload on CPUs, in simulated time.
 
@@ -305,11 +344,12 @@ def run_rows(
     are lookups, else 1: `cgroups`, int64[n], is overwritten with the addresses of new ones. costs :
     int64[n], overwritten with the ticks of each row, from its first instruction to its last
     retirement. causes : int64[len(CAUSES)], overwritten with the ticks of all lookups by cause.
-    Returns the sum of the data's addresses.
+    passed : int64[3], overwritten with the instructions, accesses and mispredicts of rows that look
+    nothing up. Returns the sum of the data's addresses.
     """
     return compiled_for(_run_rows, type(design))(
         space, design, cgroups, keys, rows, begins, ends, blocks, order, scene, changes, costs,
-        causes,
+        causes, passed,
     )  # fmt: skip
 
 

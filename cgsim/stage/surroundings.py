@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cgsim.core.locks import Task
     from cgsim.kernel import Kernel
     from cgsim.stage.population import Population
+    from cgsim.workloads.base import Second
 
 TCP_SOCK_BYTES = 42 * 64
 """tcp_sock takes 42 cache lines in 6.5: commit 14006f1d8fa24, data/workloads/."""
@@ -111,7 +112,8 @@ class HeapSurroundings:
 
     place : of the callers (`cgsim.stage.callers`). use : what they do with a datum. hot_bytes,
     ring_bytes : memory of other code. stream_entries : arguments of a caller that fetches them.
-    own_programs : each cgroup runs programs of its own. cpus : that play at once.
+    own_programs : each cgroup runs programs of its own. cpus : that play at once. second : of a
+    workload with packets and clients, where the clients' part begins.
     """
 
     kernel: Kernel
@@ -123,6 +125,7 @@ class HeapSurroundings:
     stream_entries: int = 0
     own_programs: bool = False
     cpus: int = 1
+    second: Second | None = None
     own: int = 0
     skb: int = 0
     hot: int = 0
@@ -141,7 +144,7 @@ class HeapSurroundings:
         self.hot = heap.place("other code", max(self.hot_bytes, 64))
         self.ring = heap.place("packets and other data", max(self.ring_bytes, 64))
         self.stream = heap.place("arguments", max(self.stream_entries * ENTRY_BYTES, 64))
-        if self.place == BEHIND_DISPATCH:
+        if self.place == BEHIND_DISPATCH or self.second:
             size = TCP_SOCK_BYTES
             self.caches["sock"] = heap.add_cache("sock", size, stride_bytes=size, name="TCP")
             item = kernel.size("bpf_prog_array_item")
@@ -151,7 +154,7 @@ class HeapSurroundings:
             self.run_context = heap.place("bpf_cg_run_ctx", kernel.size("bpf_cg_run_ctx"))
             context = self.task.task + kernel.offset("task_struct", "bpf_ctx")
             heap.write(context, self.run_context)
-        elif self.place == OF_TASK:
+        if self.place == OF_TASK or self.second:
             size = -(-kernel.size("task_struct") // 64) * 64
             tasks = heap.add_cache("task_struct", size, stride_bytes=size, name="task_struct")
             self.caches["task"] = tasks
@@ -194,10 +197,10 @@ class HeapSurroundings:
             cpu_offset=self.cpu_offset,
         )
 
-    @staticmethod
-    def programs(population: Population) -> int:
+    def programs(self, population: Population) -> int:
         """Programs of each cgroup: one for each key, as far as there may be so many."""
-        return min(population.keys.size, MAX_PROGRAMS)
+        least = self.second.programs if self.second else 0
+        return min(max(population.keys.size, least), MAX_PROGRAMS)
 
     def fill_stream(self, population: Population, actors: np.ndarray, order: np.ndarray) -> None:
         """Write a caller's arguments: of order's lookups, int64[n, 2] indices of cgroup and key.
@@ -217,22 +220,29 @@ class HeapSurroundings:
         cgroups = population.cgroups
         actors = np.zeros(max(actor_cgroup.size, 1), dtype=np.int64)
         made = True
-        if self.place == BEHIND_DISPATCH:
+        behind = self.place == BEHIND_DISPATCH
+        sockets = self.second.first_actor if self.second else actors.size if behind else 0
+        if behind or self.second:
             offset = kernel.offset("sock", "sk_cgrp_data")
-            made = _make_sockets(native, self.caches["sock"], offset, cgroups, actor_cgroup, actors)
+            made = _make_sockets(
+                native, self.caches["sock"], offset, cgroups, actor_cgroup[:sockets],
+                actors[:sockets],
+            )  # fmt: skip
             caller = self.caller(population)
             caches = (self.caches["array"], self.caches["program"])
             offsets = (caller.effective_offset, caller.items_offset, caller.item_bytes)
             made = made and _make_programs(
                 native, caches, offsets, cgroups, caller.programs, self.own_programs, seed
             )
-        elif self.place == OF_TASK:
+        if self.place == OF_TASK or self.second:
             fields = (
                 kernel.offset("task_struct", "cgroups"),
                 kernel.offset("css_set", "dfl_cgrp"),
             )
             caches = (self.caches["task"], self.caches["css_set"])
-            made = _make_tasks(native, *caches, fields, cgroups, actor_cgroup, actors)
+            made = made and _make_tasks(
+                native, *caches, fields, cgroups, actor_cgroup[sockets:], actors[sockets:]
+            )
         if self.use == COUNT_COPY:
             make = compiled_for(_make_copies, type(population.parameters))
             made = made and make(
@@ -277,8 +287,10 @@ class HeapSurroundings:
         return Surroundings(
             hot=self.hot,
             hot_stride=strides[0],
+            hot_split=self.second.hot_bytes if self.second else 0,
             ring=self.ring,
             ring_stride=strides[1],
+            ring_split=self.second.ring_bytes // 64 if self.second else 0,
             ring_lines=strides[1] // 64,
             actors=address_of(actors),
             parents=address_of(parents),

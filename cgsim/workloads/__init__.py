@@ -21,6 +21,7 @@ from cgsim.workloads import catalogue
 from cgsim.workloads.base import Stream, Workload, check_request, units, values
 from cgsim.workloads.churn import ChurnWorkload
 from cgsim.workloads.gpu import GpuWorkload
+from cgsim.workloads.mixed import MixedWorkload
 from cgsim.workloads.network import NetworkWorkload
 from cgsim.workloads.recorded import RecordedWorkload, is_recording
 
@@ -34,6 +35,7 @@ __all__ = [
     "Feeds",
     "Field",
     "GpuWorkload",
+    "MixedWorkload",
     "NetworkWorkload",
     "RecordedWorkload",
     "Stream",
@@ -43,12 +45,13 @@ __all__ = [
     "make_stream",
 ]
 
-AnyWorkload = NetworkWorkload | GpuWorkload | RecordedWorkload
+AnyWorkload = NetworkWorkload | GpuWorkload | MixedWorkload | RecordedWorkload
 
 _MODELS: dict[str, type[AnyWorkload]] = {
     "network": NetworkWorkload,
     "gpu": GpuWorkload,
     "churn": ChurnWorkload,
+    "mixed": MixedWorkload,
     "recorded": RecordedWorkload,
 }
 

@@ -20,10 +20,11 @@ and the comparison with the limit."""
 
 IGNORE, POLICY, COUNT, COUNT_ATOMIC, RATE_LIMIT, HISTOGRAM, CHARGE = range(len(USES))
 
-OPERATIONS = ("lookup", "install", "remove", "create", "destroy")
-"""What is done. create and destroy: of the cgroup, with a datum for every key."""
+OPERATIONS = ("lookup", "install", "remove", "create", "destroy", "pass")
+"""What is done. create and destroy: of the cgroup, with a datum for every key. pass: the cgroup is
+reached, but nothing is looked up."""
 
-LOOKUP, INSTALL, REMOVE, CREATE, DESTROY = range(len(OPERATIONS))
+LOOKUP, INSTALL, REMOVE, CREATE, DESTROY, PASS = range(len(OPERATIONS))
 
 REACH_BITS, USE_BITS = 4, 4
 REACH_MASK, USE_MASK = (1 << REACH_BITS) - 1, (1 << USE_BITS) - 1

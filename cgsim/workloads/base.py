@@ -89,6 +89,10 @@ class Workload:
     def check(self) -> None:
         """Raise `UserError` if fields do not fit each other."""
 
+    def rows_for(self, lookups: int) -> int:
+        """Rows with about so many lookups among them."""
+        return lookups
+
     def choice(self, name: str, allowed: Sequence[str]) -> None:
         """Raise `UserError` if a field is not one of these names."""
         if getattr(self, name) not in allowed:
@@ -105,18 +109,32 @@ def values(workload: Workload) -> dict[str, Any]:
     return {name: getattr(workload, name) for name in units(type(workload))}
 
 
+class Second(NamedTuple):
+    """Where the clients' part of a surrounding begins, behind the packets'.
+
+    first_actor : the actors from it on are tasks, those before it sockets. hot_bytes, ring_bytes :
+    of the packets. programs : of a hook, at least.
+    """
+
+    first_actor: int
+    hot_bytes: int
+    ring_bytes: int
+    programs: int
+
+
 class Surrounding(NamedTuple):
     """What the engine must build around the lookups of a workload.
 
     actors : int64[n], the cgroup of each socket or task. hot_bytes : working set of other code.
     ring_bytes : what other code streams through. parents : int64[n_cgroups], the parent of each
-    cgroup, -1 for the root.
+    cgroup, -1 for the root. second : None where all actors are sockets or all are tasks.
     """
 
     actors: np.ndarray
     hot_bytes: int
     ring_bytes: int
     parents: np.ndarray
+    second: Second | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cgsim.workloads import Feeds, load_workload
-from cgsim.workloads.acts import REACH_MASK, REACHES_AN_EVENT
+from cgsim.workloads.acts import OPERATION_SHIFT, PASS, REACH_MASK, REACHES_AN_EVENT
 from cgsim.workloads.base import check_request
 from cgsim.workloads.recorded import EVENT_COLUMNS, event_names
 
@@ -32,14 +32,15 @@ def workload_events(
     Returns
     -------
     DataFrame with columns time_ns, cpu, cgroup, key, event (`cgsim.workloads.recorded`). The rows
-    of an event have its time.
+    of an event have its time. What looks nothing up is left out.
 
     Raises UserError for a bad argument.
     """
     loaded = load_workload(workload, **parameters)
     n_lookups, seed = check_request(n_lookups, seed)
     stream = Feeds(loaded, seed).take(n_lookups)
-    begins = stream.column("act") & REACH_MASK >= REACHES_AN_EVENT
+    act = stream.column("act")
+    begins = act & REACH_MASK >= REACHES_AN_EVENT
     busy = stream.column("instructions") / loaded.instructions_per_ns
     gaps = np.rint(busy + stream.column("idle_ns")).astype(np.int64)
     # what a program executes is before the next event
@@ -50,9 +51,9 @@ def workload_events(
         time_ns[first:last] = np.cumsum(carried[first:last])
         cpu[first:last] = number
     order = np.argsort(time_ns, kind="stable")
+    order = order[act[order] >> OPERATION_SHIFT != PASS]
     columns = (
         time_ns, cpu, stream.column("cgroup"), stream.column("key"),
-        event_names(stream.column("act")),
     )  # fmt: skip
-    frame = pd.DataFrame(dict(zip(EVENT_COLUMNS, columns, strict=True)))
-    return frame.iloc[order].reset_index(drop=True)
+    found = [*(column[order] for column in columns), event_names(act[order])]
+    return pd.DataFrame(dict(zip(EVENT_COLUMNS, found, strict=True)))
