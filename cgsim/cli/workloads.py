@@ -26,15 +26,26 @@ examples:
   cgsim workloads k8s-node
   cgsim workloads my-network.yml
   cgsim workloads network -p cpus=2 --export events.csv --lookups 2000
+  cgsim workloads gpu --export addresses.parquet --addresses --design idr --machine zen4-genoa \\
+    --lookups 100
 
 Exported and recorded events have the columns time_ns, cpu, cgroup, key, event; cgsim simulate
 --workload events.csv plays them. The head of cgsim/workloads/recorded.py says how to record some.
+With --addresses what is written are the lines that the lookups and all other code ask for, from an
+empty machine on, as cgsim replay --machine reads them.
 """,
     )
     verb.add_argument("name", nargs="?", metavar="NAME|FILE", help="the one to explain")
     verb.add_argument(
         "--export", type=Path, metavar="FILE", help="write its events: .csv, .parquet"
     )
+    verb.add_argument(
+        "--addresses",
+        action="store_true",
+        help="export an address trace instead: .csv, .parquet, .npy, .npz",
+    )
+    verb.add_argument("--design", metavar="NAME", help="of the lookups, for --addresses")
+    verb.add_argument("--machine", metavar="NAME|FILE", help="that plays it, for --addresses")
     verb.add_argument("--lookups", type=int, default=10_000, metavar="N", help="to export (10000)")
     verb.add_argument("--seed", type=int, default=1, metavar="N", help="of what is exported (1)")
     add_parameters(verb)
@@ -46,8 +57,10 @@ def run(options: argparse.Namespace) -> None:
     from cgsim.workloads import explain, list_workloads, load_workload
 
     if options.export is not None:
-        _export(options)
+        (_export_addresses if options.addresses else _export)(options)
         return
+    if options.addresses:
+        raise UserError("--addresses goes with --export")
     if options.parameter and options.name is None:
         raise UserError("-p goes with a workload's name")
 
@@ -86,6 +99,45 @@ def _export(options: argparse.Namespace) -> None:
     write = frame.to_csv if options.export.suffix == ".csv" else frame.to_parquet
     write_with(options.export, lambda aside: write(aside, index=False))
     print(f"wrote {len(frame)} events to {options.export}")
+
+
+def _export_addresses(options: argparse.Namespace) -> None:
+    """Write a workload's address trace."""
+    import numpy as np
+
+    from cgsim.experiments.addresses import workload_addresses
+    from cgsim.files import write_with
+
+    for field in ("name", "design", "machine"):
+        if getattr(options, field) is None:
+            raise UserError(
+                f"--addresses goes with {'a workload' if field == 'name' else '--' + field}"
+            )
+    suffix = options.export.suffix
+    if suffix not in (".csv", ".parquet", ".npy", ".npz"):
+        allowed = "a name that ends in .csv, .parquet, .npy or .npz"
+        raise UserError(f"--export {options.export}: allowed: {allowed}")
+    trace = workload_addresses(
+        options.name, options.design, options.machine, lookups=options.lookups, seed=options.seed,
+        **given_parameters(options),
+    )  # fmt: skip
+    frame = trace.accesses
+
+    def write(aside: Path) -> None:
+        if suffix == ".csv":
+            frame.to_csv(aside, index=False)
+        elif suffix == ".parquet":
+            frame.to_parquet(aside, index=False)
+        else:
+            codes = frame.assign(op=frame["op"].cat.codes.astype(np.uint8))
+            if suffix == ".npy":
+                np.save(aside, codes.to_records(index=False))
+            else:
+                arrays: dict[str, Any] = {str(name): codes[name].to_numpy() for name in codes}
+                np.savez_compressed(aside, **arrays)
+
+    write_with(options.export, write)
+    print(f"wrote {len(frame)} accesses to {options.export}; the first {trace.warm} of them warm")
 
 
 def _plain(value: Any) -> str:
