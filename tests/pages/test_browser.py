@@ -163,6 +163,9 @@ def record_latency(page: Page, what: str, slider: Locator, picture: str, directo
     """
     page.evaluate(WATCH, picture)
     slider.focus()
+    page.keyboard.press("ArrowLeft")  # so that there is a place to the right
+    page.wait_for_timeout(2000)
+    page.evaluate("moves.length = 0")
     for move in range(MOVES):
         page.keyboard.press("ArrowLeft" if move % 2 else "ArrowRight")
         page.wait_for_function("(n) => moves.length > n", arg=move, timeout=10_000)
@@ -446,6 +449,9 @@ def run_all_cells(page: Page, address: str, name: str, patience_ms: int) -> None
     started = page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"\[(\*|\d+)\]"))
     for _ in range(20):
         page.wait_for_timeout(1000)
+        # asked for a kernel where it has not connected yet: the notebook's own is chosen already
+        for button in page.locator("dialog.jp-Dialog .jp-mod-accept").all():
+            button.click()
         page.locator(".lm-MenuBar-item").filter(has_text="Run").first.click()
         page.locator('.lm-Menu li[data-command="runmenu:run-all"]').click()
         with contextlib.suppress(AssertionError):
