@@ -69,14 +69,14 @@ _IN_CALLERS_TEXT = {"subsys", "direct", "direct-inlined", "array", "percpu-array
 
 _LIMITS = {
     "subsys": "at most 14, fixed at build",
-    "direct": "attached programs only, at most 64 of a cgroup",
+    "direct": "attached programs only, at most 64",
     "direct-inlined": "attached programs only, at most 64, a copy for each cgroup",
-    "cgroup-storage": "attached programs only, at most 64 of a cgroup",
-    "array": "dense cgroup numbers, at most 64 maps of a program",
-    "percpu-array": "dense cgroup numbers, at most 64 maps of a program",
-    "htab": "at most 64 maps of a program",
-    "percpu-htab": "at most 64 maps of a program",
-    "lru-htab": "at most 64 maps of a program; a full one drops data in use",
+    "cgroup-storage": "attached programs only, at most 64",
+    "array": "dense cgroup numbers, 64 maps of a program",
+    "percpu-array": "dense cgroup numbers, 64 maps of a program",
+    "htab": "64 maps of a program",
+    "percpu-htab": "64 maps of a program",
+    "lru-htab": "64 maps of a program; a full one drops data in use",
     "v4": "as posted, the getter races with the last put",
 }
 

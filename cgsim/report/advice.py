@@ -79,8 +79,8 @@ def interface_sentence(answer: Mapping[str, Any]) -> str:
 
 LEGEND = (
     "ns: what a lookup with its use adds to what the place costs anyway. 90 %: its interval, with "
-    "the model's error. behind: the named design, where that is claimed. bytes: of a cgroup, "
-    "fields too. *: not in the measurements behind the error"
+    "the model's error. behind: the named one, where claimed. bytes: of a cgroup, fields too. "
+    "*: not in the measurements behind the error"
 )
 
 
@@ -111,10 +111,10 @@ def percent(share: float) -> str:
 
 
 def place(answer: Mapping[str, Any]) -> str:
-    """What was simulated, for a table's head."""
+    """What was simulated on the machine, for a table's head."""
     seeds = answer["seeds"]
     return (
-        f"{answer['machine']}, {answer['workload']}, {answer['n_keys']} "
+        f"{answer['workload']}, {answer['n_keys']} "
         f"key{'s' if answer['n_keys'] > 1 else ''} in each of {answer['n_cgroups']} cgroups, "
         f"{seeds} seed{'s' if seeds > 1 else ''}"
     )
@@ -168,7 +168,7 @@ def budget(answer: Mapping[str, Any]) -> str:
     shares = [row["share"] for row in usable(answer)]
     span = max(shares) - min(shares)
     said = (
-        f"At {text.rounded(answer['rate_per_s'])} lookups/s all {len(shares)} lie within "
+        f"At {text.rounded(answer['rate_per_s'])} lookups/s all {len(shares)} are within "
         f"{percent(span)} % of a CPU"
     )
     if span < NEGLIGIBLE_SHARE:
@@ -225,7 +225,7 @@ def printed(answer: Mapping[str, Any]) -> str:
     names = [row["design"] for row in usable(answer)]
     letters = letters_of([answer], {answer["user"]: names})
     parts = [
-        f"simulated for {who.title}\n{place(answer)}, {answer['cpus']} CPUs\n"
+        f"simulated for {who.title}\n{answer['machine']}, {place(answer)}, {answer['cpus']} CPUs\n"
         f"reaching the cgroup {'and calling the program ' if who.reach == 'skb' else ''}costs "
         f"{ns(answer['place_ns'])} ns without a lookup",
         text.table(rows(answer, names, letters), HEADERS, columns=text.MAIL_COLUMNS),

@@ -31,7 +31,8 @@ def headline(answers: Mapping[str, dict[str, Any]]) -> Figure:
             axes.set_yticks(range(len(rows)), [row["design"] for row in rows])
             axes.invert_yaxis()
             axes.set(title=f"{answer['user']} ({get_user(answer['user']).family})")
-            machine, workload, sizes = advice.place(answer).split(", ", 2)
+            machine = answer["machine"]
+            workload, sizes = advice.place(answer).split(", ", 1)
             axes.set_xlabel(f"ns a lookup adds; {machine}, {workload}\n{sizes}", fontsize=7)
         for axes in panels[len(answers) :]:
             axes.set_axis_off()
@@ -52,4 +53,6 @@ def headline_alt(answers: Mapping[str, dict[str, Any]]) -> str:
 
 def headline_caption(answers: Mapping[str, dict[str, Any]]) -> str:
     """Of which machine, sizes and seeds each panel is."""
-    return "; ".join(f"{user}: {advice.place(answer)}" for user, answer in answers.items())
+    return "; ".join(
+        f"{user}: {answer['machine']}, {advice.place(answer)}" for user, answer in answers.items()
+    )

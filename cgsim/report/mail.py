@@ -282,8 +282,8 @@ def _users(answers: Mapping[str, dict[str, Any]]) -> list[str]:
     letters = advice.letters_of(list(answers.values()), shown)
     tables = []
     for user, answer in answers.items():
-        head = f"{user}: {advice.place(answer)}; {advice.ns(answer['place_ns'])} ns without a "
-        head += f"lookup. {advice.budget(answer)}"
+        head = f"{user}: {advice.place(answer)}; {advice.ns(answer['place_ns'])} ns before "
+        head += f"a lookup. {advice.budget(answer)}"
         table = text.table(
             advice.rows(answer, shown[user], letters), advice.HEADERS, columns=text.MAIL_COLUMNS
         )
@@ -343,7 +343,7 @@ def _updates(frame: pd.DataFrame) -> str:
     first = frame.iloc[0]
     head = text.wrap(
         f"Updates ({first['n_keys']} keys, {first['n_cgroups']} cgroups): locked instructions and "
-        "bytes of an install, of a remove with what waits for a grace period, of dropping a key; "
+        "bytes of an install, of a remove and what waits for a grace period, of dropping a key; "
         f"ns of an install ({int(first['operations'])} timed, nothing in between):"
     )
     headers = ("design", "install", "bytes", "remove", "waiting", "drop key", "ns")

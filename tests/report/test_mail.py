@@ -13,7 +13,7 @@ from scipy import stats
 
 from cgsim.errors import UserError
 from cgsim.experiments.paired import BEFORE
-from cgsim.experiments.places_of_use import limits, narrows
+from cgsim.experiments.places_of_use import USERS, limits, narrows
 from cgsim.experiments.recommend import Study
 from cgsim.report import advice, headline, mail
 from cgsim.report.envelope import Answered
@@ -79,7 +79,7 @@ def _apart(study: Study, one: str, other: str) -> tuple[float, float]:
 
 def _row(text: str, user: str, name: str) -> re.Match[str] | None:
     """A design's row in a user's table."""
-    begin = text.index(f"\n{user}: zen4") + 1
+    begin = text.index(f"\n{user}: {USERS[user].workload}, ") + 1
     table = text[begin : text.index("\n\n", begin)]
     return re.search(
         rf"^{re.escape(name)}\*? +(\S+) +(\S+) \.\. (\S+) +(\S+|\S+ \+- \S+) +(\S+) +(\S+)( +\w)?$",
@@ -127,8 +127,8 @@ def _check_user(text: str, study: Study) -> None:
         ns, half = _apart(study, chosen, near)
         assert f"before all others ({near} by {ns:.1f} +- {half:.1f} ns)" in said[2]
     facts = re.search(
-        rf" {user}: zen4-genoa, {study.costs.point.workload}, 2 keys in each of 100 cgroups, 4 "
-        r"seeds; ([\d.]+) ns without a lookup. At 90,000 lookups/s all (\d+) lie within "
+        rf" {user}: {study.costs.point.workload}, 2 keys in each of 100 cgroups, 4 "
+        r"seeds; ([\d.]+) ns before a lookup. At 90,000 lookups/s all (\d+) are within "
         r"([\d.]+) % of a CPU",
         flat,
     )
@@ -151,7 +151,7 @@ def test_every_claim_is_what_the_costs_say(turned: dict[str, float]) -> None:
 _SENTENCES = (
     r"The question was \[0\] how", r"All figures here are simulated",
     r"Nearest measurements: 17 ro", r"The intervals hold", r"In short:",
-    r"- [a-z, -]+: [a-z0-9-]+, ", r"[a-z-]+: zen4-gen", r"At 90,000 lookups",
+    r"- [a-z, -]+: [a-z0-9-]+, ", r"[a-z-]+: (gpu|network), ", r"At 90,000 lookups",
     r"The guess in the thread", r"A pointer hash read under RCU",
     r"ns: what a lookup with its use", r"90 %: its interval", r"behind: the named",
     r"bytes: of a cgroup", r"\*: not in", r"Limits: a: ", r"Contention: CPUs",
@@ -179,7 +179,7 @@ def test_the_guess_stands_as_the_paired_difference_says(hash_rcu: float) -> None
     """hash-rcu before the table, undecided, or behind it, for every user that has both."""
     results = sample.results(hash_rcu=hash_rcu)
     flat = " ".join(mail.compose(FACTS, results).split())
-    sentence = flat[flat.index("A pointer hash read") : flat.index(" driver: zen4")]
+    sentence = flat[flat.index("A pointer hash read") : flat.index(" driver: gpu")]
     for user in ("driver", "packet-hook", "counter"):
         ns, half = _apart(results.studies[user], "hash-rcu", "table")
         assert user in sentence
