@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -29,8 +30,11 @@ from cgsim.interface.checker.language import (
     mutex_unlock,
     rcu_read_lock,
     rcu_read_unlock,
+    refcount_dec_and_test,
+    refcount_inc_not_zero,
     softirq_enter,
     spin_lock,
+    step,
     synchronize_rcu,
     take_callback,
     xchg,
@@ -75,18 +79,21 @@ def test_nothing_is_violated(explored: dict[str, Explored], name: str) -> None:
         ("cgroup-priv-as-posted", "installed twice", "one datum under a key", "hlist_add_head"),
         (
             "cgroup-priv-as-posted", "read in softirq", "no sleeping in atomic context",
-            "mutex_lock(cgrp.mutex)",
+            "mutex_lock(&cgrp->mutex)",
         ),
         (
             "cgroup-priv-as-posted", "two cgroups", "no list corrupted by two locks", "list_add",
         ),
         (
             "cgroup-priv-kref-as-posted", "removed in use", "no reference from zero",
-            "refcount_inc(datum.ref)",
+            "refcount_inc(&datum->ref)",
         ),
         ("cgroup-priv-kref-as-posted", "removed in use", "no use after free", "kfree(datum)"),
-        ("cgroup-priv-kref-as-posted", "ioctl refused", "errors are returned as errors", "step()"),
-        ("cgroup-priv-kref-as-posted", "first key", "every valid key is accepted", "choose(2)"),
+        (
+            "cgroup-priv-kref-as-posted", "ioctl refused", "errors are returned as errors",
+            "return ret",
+        ),
+        ("cgroup-priv-kref-as-posted", "first key", "every valid key is accepted", "key = 0"),
         (
             "cgroup-priv-kref-as-posted", "driver unloaded, data below",
             "no call into an unloaded module", "cgroup_priv_destroykey",
@@ -121,7 +128,23 @@ def test_the_shortest_schedule(explored: dict[str, Explored]) -> None:
     """A softirq reader alone meets the mutex at its fifth step: no other actor is in the way."""
     violation = explored["cgroup-priv-as-posted"].shortest["no sleeping in atomic context"]
     assert [step.actor for step in violation.schedule] == ["softirq-reader"] * 5
-    assert violation.schedule[-1].does == "mutex_lock(cgrp.mutex)"
+    assert violation.schedule[-1].does == "mutex_lock(&cgrp->mutex)"
+
+
+@pytest.mark.compiled
+def test_steps_are_the_kernels_c(explored: dict[str, Explored]) -> None:
+    """No step is a line of Python, and what a count came to is said."""
+    schedules = [v.schedule for found in explored.values() for v in found.violations]
+    schedules += [one.ended for found in explored.values() for one in found.scenarios]
+    does = {step.does for schedule in schedules for step in schedule}
+    python = re.compile(
+        r"\b(not|and|or|POSTED|SEED|step|check|choose)\b|(cgrp|task|priv|datum)\.|'"
+    )
+    assert not [text for text in does if python.search(text)]
+    assert {
+        "rcu_read_lock()", "if (!cgrp->online)", "WARN_ON(after->list.prev != head)",
+        "refcount_inc_not_zero(&cgrp->refs) succeeds", "mutex_lock(&cgroup_mutex)",
+    } <= does  # fmt: skip
 
 
 # --- the engine, on small programs ---
@@ -131,6 +154,8 @@ ITEM = Kind("item", ("value",), pool=3)
 PER_CPU = Kind("per cpu", ("count",), percpu=1)
 box: Any = Static("box", BOX)
 cpu: Any = Static("cpu", PER_CPU)
+full: Any = Static("full", BOX, {"count": 1})
+LAST = (3, 4)
 ghost: Any = Static("ghost", Kind("ghost", (), slots=2, ghost=True))
 
 
@@ -174,6 +199,26 @@ def test_two_counters_lose_an_update() -> None:
     assert violation.property == PROPERTIES[LOST_UPDATE]
     assert len(violation.schedule) == 5
     assert broken(run(_locked_add, _locked_add)) == set()
+
+
+def _take_and_put():
+    full[0] = LAST[0] + LAST[1]
+    if full.lock != 0 or not refcount_inc_not_zero(full.count):
+        step("is not reached")
+    elif not refcount_dec_and_test(full.count):
+        step("all is over")
+
+
+def test_the_outcome_of_a_count_is_said() -> None:
+    """The call is the step, not the condition around it; constants are numbers."""
+    found = run(_take_and_put)
+    assert [step.does for step in found.ended] == [
+        "full[0] = 7",
+        "if (full.lock != 0 || !refcount_inc_not_zero(&full.count))",
+        "refcount_inc_not_zero(&full.count) succeeds",
+        "refcount_dec_and_test(&full.count) returns false",
+        "all is over",
+    ]
 
 
 def _load_three():

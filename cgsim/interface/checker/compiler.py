@@ -19,6 +19,7 @@ from cgsim.errors import UserError
 from cgsim.interface.checker import engine
 from cgsim.interface.checker.language import PROPERTIES, Kind, Primitive, Static
 from cgsim.interface.checker.rows import Label, Register, Row, Word
+from cgsim.interface.checker.wording import Wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -144,9 +145,20 @@ class Compiler:
 
     # --- statements ---
 
-    def _at(self, node: ast.stmt | ast.expr) -> None:
+    def _at(self, node: ast.stmt) -> None:
         self._line = self._frames[-1].first_line + node.lineno - 1
-        self._text = ast.unparse(node)
+        self._text = self._wording().statement(node)
+
+    def _wording(self) -> Wording:
+        frame = self._frames[-1]
+        seen = {**frame.function.__globals__, **self.environment}
+
+        def value_of(name: str) -> Any:
+            value = frame.names.get(name)
+            known = name not in frame.names or isinstance(value, int | tuple)
+            return frame.names.get(name, seen.get(name)) if known else None
+
+        return Wording(value_of, self._constant_condition, seen.get("ARRAYS", {}))
 
     def _block(self, statements: Sequence[ast.stmt]) -> bool:
         """Compile statements up to one that always leaves them; whether there is one."""
@@ -155,10 +167,7 @@ class Compiler:
     def _statement(self, node: ast.stmt) -> bool:
         """Compile one statement; whether what stands behind it is never reached."""
         frame = self._frames[-1]
-        if isinstance(node, ast.If | ast.While):
-            self._line = frame.first_line + node.lineno - 1
-            self._text = ast.unparse(node.test)
-        elif not isinstance(node, ast.For):
+        if not isinstance(node, ast.For):
             self._at(node)
         if isinstance(node, ast.Pass):
             return False
@@ -389,6 +398,11 @@ class Compiler:
             raise self._refused(node, f"{ast.unparse(node)} is no word of an object")
         return self._value(node.value), self._word(node.attr)
 
+    def _text_of_call(self, node: ast.Call) -> str:
+        """In a condition the call is the step, what is made of its result is not."""
+        in_condition = self._text.startswith(("if (", "while ("))
+        return self._wording().of(node) if in_condition else self._text
+
     def _primitive(self, name: str, node: ast.Call) -> Any:
         arguments = node.args
         result = Register(ast.unparse(node))
@@ -397,7 +411,9 @@ class Compiler:
             owner, word = self._lvalue(arguments[0])
             if name == "xchg":
                 t = self._value(arguments[1])
+            statement, self._text = self._text, self._text_of_call(node)
             self._emit(op, result if gives else None, owner, word, t)
+            self._text = statement
             return result if gives else 0
         if name in _PLAIN:
             for op, t in _PLAIN[name]:

@@ -90,7 +90,7 @@ wait_until_zero = Primitive("wait_until_zero")
 choose = Primitive("choose")
 """Any number below n: all are tried."""
 step = Primitive("step")
-"""A step that does nothing, before which others may run."""
+"""A step that does nothing, before which others may run; its text says what comes then."""
 check = Primitive("check")
 refuse = Primitive("refuse")
 """The interface says at run time what was wrong."""

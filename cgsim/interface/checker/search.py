@@ -14,6 +14,7 @@ from cgsim.limits import Range
 
 if TYPE_CHECKING:
     from cgsim.interface.checker.layout import Model
+    from cgsim.interface.checker.rows import Row
 
 MOST_STATES = 20_000_000
 DEFAULT_STATES = 2_000_000
@@ -148,6 +149,30 @@ def _steps(model: Model, path: list[int]) -> tuple[Step, ...]:
         actor, choice = divmod(move, 64)
         position = int(cells[table[engine.POSITION_OF + actor]])
         row = model.rows[actor][model.steps[actor][position]]
-        named.append(Step(model.actors[actor].name, row.text, row.where))
+        text = _with_outcome(model, cells, actor, choice, row)
+        named.append(Step(model.actors[actor].name, text, row.where))
         engine.advance(*model.layout, cells, words, actor, choice, notes)
     return tuple(named)
+
+
+_OUTCOMES = {
+    engine.INC_NOT_ZERO: lambda count: "succeeds" if count else "fails",
+    engine.DEC_AND_TEST: lambda count: "returns true" if count == 1 else "returns false",
+}
+"""By operation: what becomes of it, by the count before."""
+
+
+def _with_outcome(model: Model, cells: np.ndarray, actor: int, choice: int, row: Row) -> str:
+    """A step's text, and what a count or a choice came to."""
+    if row.op == engine.CHOOSE:
+        return row.text.replace(f"choose({row.t})", str(choice))
+    table, code = model.layout.table, model.layout.code
+    position = int(cells[table[engine.POSITION_OF + actor]])
+    encoded = code[table[engine.ROW_OF + engine.MOST_STEPS * actor + position]]
+    owner = int(cells[encoded[engine.A]])
+    if row.op not in _OUTCOMES or cells[table[engine.STATE_OF + owner]] != engine.LIVE:
+        return row.text
+    offset = table[
+        engine.OFFSET_OF + engine.MOST_WORDS * table[engine.KIND_OF + owner] + row.b.number
+    ]
+    return f"{row.text} {_OUTCOMES[row.op](int(cells[table[engine.BASE_OF + owner] + offset]))}"

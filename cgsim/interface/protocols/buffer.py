@@ -50,6 +50,8 @@ one: Any = Static("one", Cgroup, {"refs": 1, "online": 1})
 two: Any = Static("two", Cgroup, {"refs": 1, "online": 1})
 top: Any = Static("top", Cgroup, {"refs": 1, "online": 1})
 tree = tree_of(one, two)
+ARRAYS = {"cgrp": "effective"}
+"""How steps name what the slots of a struct are."""
 AT = (0, 0, 2)
 """A program's offset in the shared buffer: its value, then its count."""
 
@@ -58,10 +60,10 @@ def on_grace(thing):
     kfree(thing)
 
 
-def begin(where):
+def begin(task):
     migrate_disable()
     rcu_read_lock()
-    return where.cgroup
+    return task.cgroup
 
 
 def lookup(cgrp, key):

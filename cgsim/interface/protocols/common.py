@@ -3,7 +3,7 @@
 The actors call the verbs; which interface's those are is the environment that they are compiled in:
 
 ===================  ===============================================================================
-begin(where)         the cgroup of a task or socket, held as a reader of this interface must
+begin(task)         the cgroup of a task or socket, held as a reader of this interface must
 lookup(cgrp, key)    the datum, 0 if there is none
 finish(cgrp, datum)  the datum's use has ended
 install(cgrp, key)   0, or an error below 0
@@ -104,17 +104,17 @@ def use(cgrp, key):
     return datum
 
 
-def reader(where, key):
+def reader(task, key):
     """A task reads its cgroup's datum, as i915 at submission."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = use(cgrp, key)
     finish(cgrp, datum)
 
 
-def softirq_reader(where, key):
+def softirq_reader(task, key):
     """A packet arrives: its socket's cgroup's datum, from an interrupt."""
     softirq_enter()
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = use(cgrp, key)
     finish(cgrp, datum)
     softirq_exit()
@@ -152,7 +152,7 @@ def pin(directory):
 
 def installer(cgrp, key):
     """Attach a datum to a cgroup."""
-    step()
+    step("install() is called")
     result = install(cgrp, key)
     if result == 0:
         check(installed[key] == 0 or removing[key], ONE_DATUM)
@@ -170,13 +170,13 @@ def ioctl(directory, key):
         atomic_dec(cgrp.refs)
 
 
-def owner(where, cgrp, key):
+def owner(task, cgrp, key):
     """Attach a datum, use it, remove it."""
-    step()
+    step("install() is called")
     result = install(cgrp, key)
     if result == 0:
         installed[key] = 1
-        found = begin(where)
+        found = begin(task)
         datum = use(found, key)
         finish(found, datum)
         removing[key] = 1
@@ -185,7 +185,7 @@ def owner(where, cgrp, key):
 
 def neighbour(cgrp, key):
     """As `owner`, in a cgroup that nobody looks at."""
-    step()
+    step("install() is called")
     result = install(cgrp, key)
     if result == 0:
         remove(cgrp, key)
@@ -193,7 +193,7 @@ def neighbour(cgrp, key):
 
 def remover(cgrp, key):
     """Remove a datum that may be in use."""
-    step()
+    step("remove() is called")
     removing[key] = 1
     remove(cgrp, key)
 
@@ -206,31 +206,31 @@ def driver(directory, key):
     module.loaded = 0
 
 
-def destroyer(where, directory, elsewhere):
+def destroyer(task, directory, elsewhere):
     """The last task moves to another cgroup, and this one is removed."""
-    step()
+    step("rmdir")
     removing[KEY] = 1
     removing[OTHER] = 1
-    where.cgroup = elsewhere
+    task.cgroup = elsewhere
     cgrp = directory.cgroup
     directory.cgroup = 0
     destroy(cgrp)
 
 
-def setter(where, key):
+def setter(task, key):
     """An ioctl changes a datum that is there."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = lookup(cgrp, key)
     if datum:
         set_value(datum, key, BASE[key] + 2)
     finish(cgrp, datum)
 
 
-def mover(where, cgrp):
+def mover(task, cgrp):
     """A task migrates to another cgroup: what it finds from then on is that one's."""
-    step()
+    step("write to cgroup.procs")
     removing[KEY] = 1
-    where.cgroup = cgrp
+    task.cgroup = cgrp
 
 
 def callbacks():
@@ -242,10 +242,10 @@ def callbacks():
         softirq_exit()
 
 
-def counter(where, key):
+def counter(task, key):
     """A packet is counted in place; the check at the end misses none."""
     softirq_enter()
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = lookup(cgrp, key)
     if datum:
         bump(datum, key)
@@ -254,9 +254,9 @@ def counter(where, key):
     softirq_exit()
 
 
-def teller(where, key):
+def teller(task, key):
     """Reads the counter after all that it knows of have been counted."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     expected = counted[key]
     datum = lookup(cgrp, key)
     if datum:

@@ -39,16 +39,18 @@ one: Any = Static("one", Cgroup, {"refs": 1, "place": 0})
 two: Any = Static("two", Cgroup, {"refs": 1, "place": 1})
 top: Any = Static("top", Cgroup, {"refs": 1, "place": 2})
 MAPS: Any = (0, Static("map", Map), Static("map 2", Map))
+ARRAYS = {"cgrp": "storage", "MAPS[key]": "buckets"}
+"""How steps name what the slots of a struct are."""
 
 
 def on_grace(element):
     kfree(element)
 
 
-def begin(where):
+def begin(task):
     migrate_disable()
     rcu_read_lock()
-    return where.cgroup
+    return task.cgroup
 
 
 def lookup(cgrp, key):

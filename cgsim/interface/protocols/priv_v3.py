@@ -169,12 +169,12 @@ def on_grace(priv):
     kfree(priv)
 
 
-def begin(where):
+def begin(task):
     rcu_read_lock()
-    cgrp = where.cgroup
+    cgrp = task.cgroup
     if POSTED:
         while not refcount_inc_not_zero(cgrp.refs):
-            cgrp = where.cgroup
+            cgrp = task.cgroup
         rcu_read_unlock()
     return cgrp
 

@@ -74,6 +74,8 @@ top: Any = Static("top", Cgroup, {"refs": 1, "online": 1})
 device: Any = Static("device", Device)
 tree = tree_of(one, two)
 DIRECT_CHILDREN, ALL = (0,), (0, 1)
+ARRAYS = {"cgrp": "idr"}
+"""How steps name what the slots of a struct are."""
 
 
 # --- the core ---
@@ -135,9 +137,9 @@ def on_grace(datum):
 lookup_without_begin, drop = cgroup_priv_get, kref_put
 
 
-def begin(where):
+def begin(task):
     rcu_read_lock()
-    return where.cgroup
+    return task.cgroup
 
 
 def lookup(cgrp, key):
@@ -231,7 +233,7 @@ def destroy(cgrp):
 
 def setparam(permitted):
     """The ioctl's way to `out:`."""
-    step()
+    step("return ret at `out:`")
     result = 0
     if not permitted:
         if not POSTED:

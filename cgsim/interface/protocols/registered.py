@@ -73,11 +73,11 @@ def retire(datum):
         call_rcu(datum)
 
 
-def begin(where):
+def begin(task):
     rcu_read_lock()
     if PERCPU:
         migrate_disable()
-    return where.cgroup
+    return task.cgroup
 
 
 def lookup(cgrp, key):

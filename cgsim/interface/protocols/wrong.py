@@ -43,16 +43,16 @@ ROOM = 1
 
 def twice(cgrp):
     """Install, and install again."""
-    step()
+    step("install() is called")
     first = install(cgrp, KEY)
     second = install(cgrp, KEY)
     if first == 0:
         check(second < 0, ONE_DATUM)
 
 
-def keeps_pointer(where):
+def keeps_pointer(task):
     """The datum is used after its use was declared to be over."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = lookup(cgrp, KEY)
     finish(cgrp, datum)
     if datum:
@@ -60,26 +60,26 @@ def keeps_pointer(where):
         check(value == BASE[KEY] + 1, OLD_OR_NEW)
 
 
-def next_device(where, cgrp):
+def next_device(task, cgrp):
     """A device goes and leaves its data; the next one looks up what it never installed."""
-    step()
+    step("install() is called")
     install(cgrp, KEY)
-    found = begin(where)
+    found = begin(task)
     datum = lookup(found, NEXT_KEY)
     if datum:
         check(False, ANOTHER_KEY)
     finish(found, datum)
 
 
-def forgets_finish(where):
+def forgets_finish(task):
     """begin and lookup, and that is all."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     lookup(cgrp, KEY)
 
 
-def finishes_twice(where):
+def finishes_twice(task):
     """What was taken once is given back twice."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = lookup(cgrp, KEY)
     if datum:
         finish(cgrp, datum)
@@ -94,9 +94,9 @@ def sleepy_grace(datum):
     kfree(datum)
 
 
-def too_small(where):
+def too_small(task):
     """The driver reads the second word of a datum that it made one word large."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = lookup(cgrp, KEY)
     if datum:
         value_of(datum, KEY)
@@ -104,9 +104,9 @@ def too_small(where):
     finish(cgrp, datum)
 
 
-def reads(where):
+def reads(task):
     """Look up, read."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = lookup(cgrp, KEY)
     if datum:
         value_of(datum, KEY)
@@ -130,10 +130,10 @@ def unregistered(directory):
     module.loaded = 0
 
 
-def without_section(where):
+def without_section(task):
     """lookup without begin: the cgroup is held by other means."""
-    step()
-    cgrp = where.cgroup
+    step("lookup() is called")
+    cgrp = task.cgroup
     datum = lookup(cgrp, KEY)
     if datum:
         value_of(datum, KEY)
@@ -146,39 +146,39 @@ def drop(datum):
 
 def removes_nothing(cgrp):
     """A key that was never installed is removed."""
-    step()
+    step("remove() is called")
     remove(cgrp, KEY)
 
 
 def removes_twice(cgrp):
     """One removes what it installed, and removes it again; another may do so, too."""
-    step()
+    step("install() is called")
     if install(cgrp, KEY) == 0:
         remove(cgrp, KEY)
         remove(cgrp, KEY)
 
 
-def error_as_key(where, cgrp):
+def error_as_key(task, cgrp):
     """The key could not be had; its user goes on with the error in its place."""
-    step()
+    step("install() is called")
     install(cgrp, -12)
-    found = begin(where)
+    found = begin(task)
     datum = lookup(found, -12)
     check(datum == 0, ANOTHER_KEY)
     finish(found, datum)
 
 
-def error_as_id(where):
+def error_as_id(task):
     """As `error_as_key`, where nothing is installed."""
-    found = begin(where)
+    found = begin(task)
     datum = lookup(found, -12)
     check(datum == 0, ANOTHER_KEY)
     finish(found, datum)
 
 
-def sleeps_in_use(where):
+def sleeps_in_use(task):
     """The datum's user sleeps before its use is over."""
-    cgrp = begin(where)
+    cgrp = begin(task)
     datum = lookup(cgrp, KEY)
     if datum:
         might_sleep()
@@ -186,14 +186,14 @@ def sleeps_in_use(where):
     finish(cgrp, datum)
 
 
-def reuses_after_remove(where, cgrp):
+def reuses_after_remove(task, cgrp):
     """Remove, then look up again: the key is still known, the datum is not."""
-    step()
+    step("install() is called")
     if install(cgrp, KEY) == 0:
         installed[KEY] = 1
         removing[KEY] = 1
         remove(cgrp, KEY)
-        found = begin(where)
+        found = begin(task)
         datum = lookup(found, KEY)
         finish(found, datum)
         check(datum == 0, OLD_OR_NEW)
@@ -201,7 +201,7 @@ def reuses_after_remove(where, cgrp):
 
 def refused_by_the_verifier():
     """What a verifier sees when the program is loaded."""
-    step()
+    step("bpf(BPF_PROG_LOAD)")
     refuse_at_load(WHY)
 
 
