@@ -35,6 +35,8 @@ def _check(offset: int, permitted: bool) -> None:
 class PrivOffset:
     """The priority offset with cgroup_priv of v3, mended."""
 
+    interface = "cgroup-priv"
+
     def __init__(self, core: Core) -> None:
         self.core, self.priv, self.freed = core, CgroupPriv(core), 0
         self.device = self.priv.device()
@@ -66,6 +68,8 @@ class PrivOffset:
 class KrefOffset:
     """The priority offset with key and kref of v4, mended."""
 
+    interface = "cgroup-priv-kref"
+
     def __init__(self, core: Core) -> None:
         self.priv, self.freed = KrefPriv(core), 0
         self.key = self.priv.createkey(self._free)
@@ -94,6 +98,8 @@ class KrefOffset:
 class TypeOffset:
     """The priority offset as a registered type."""
 
+    interface = "registered-type"
+
     def __init__(self, core: Core) -> None:
         self.core, self.freed = core, 0
         self.type = RegisteredType(core, "priority offset", size=8, free=self._free)
@@ -116,6 +122,8 @@ class TypeOffset:
 
 class BufferOffset:
     """The priority offset as a program with bpf_get_cgroup_buf, run at each submission."""
+
+    interface = "cgroup-buf"
 
     def __init__(self, core: Core) -> None:
         self.buffer = CgroupBuffer(core, "priority", size=8, offsets=(0,))
@@ -145,6 +153,8 @@ class BufferOffset:
 
 class MapOffset:
     """The priority offset in BPF map storage."""
+
+    interface = "map-storage"
 
     def __init__(self, core: Core) -> None:
         self.core, self.map = core, MapStorage(core, size=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cgsim.report.figure import new_figure, show, styled
@@ -95,12 +96,24 @@ def matrix_alt(cells: Sequence[Cell]) -> str:
 
 
 def cell_table(cells: Sequence[Cell]) -> Any:
-    """What became of each mistake, and in how many steps."""
+    """What became of each mistake, and in how many steps; folded, since the matrix has it too."""
     rows = [
         (cell.mistake, cell.interface, cell.verdict, cell.what, len(cell.schedule))
         for cell in cells
     ]
-    return html_table(("mistake", "interface", "verdict", "what", "steps"), rows, texts=True)
+    table = html_table(("mistake", "interface", "verdict", "what", "steps"), rows, texts=True)
+    return _folded(f"what was said or violated, of all {len(rows)}", table.data)
+
+
+def folded_code(title: str, source: str) -> Any:
+    """Source that can be read one click away."""
+    return _folded(title, f'<pre tabindex="0">{escape(source)}</pre>')
+
+
+def _folded(title: str, html: str) -> Any:
+    from IPython.display import HTML
+
+    return HTML(f"<details><summary>{escape(title)}</summary>{html}</details>")
 
 
 def lanes_figure(schedule: Sequence[Step], title: str) -> Figure:
@@ -155,17 +168,18 @@ def cost_table(costs: pd.DataFrame, cells: Sequence[Cell]) -> Any:
         own = [cell.verdict for cell in cells if cell.interface == row["interface"]]
         rows.append(
             (
-                row["interface"], row["design"], row["user"], own.count(_SILENT), own.count(_DEBUG),
-                plain(row["ns"]), plain(row["cold_ns"]), plain(row["locked"]),
+                row["interface"], f"{row['design']}, {row['user']}",
+                f"{own.count(_SILENT)} + {own.count(_DEBUG)}", plain(row["ns"]),
+                plain(row["cold_ns"]),
+                plain(row["locked"]) + (", sleeps" if row["sleeps"] else ""),
                 plain(row["contended_ns"]),
-                plain(row["entry_bytes"]), plain(row["cgroup_bytes"]),
-                "sleeps" if row["sleeps"] else "",
+                f"{plain(row['entry_bytes'])} + {plain(row['cgroup_bytes'])}",
             )
         )  # fmt: skip
     cpus = int(costs["cpus"].iloc[0])
     headers = (
-        "interface", "design", "called by", "unnoticed", "debug only", "lookup [ns]", "cold [ns]",
-        "locked", f"on {cpus} CPUs [ns]", "bytes a datum", "bytes a cgroup", "",
+        "interface", "design, user", "unnoticed", "lookup [ns]", "cold [ns]", "locked",
+        f"{cpus} CPUs [ns]", "bytes",
     )  # fmt: skip
     return html_table(headers, rows)
 

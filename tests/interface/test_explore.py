@@ -216,7 +216,7 @@ def test_the_outcome_of_a_count_is_said() -> None:
         "full[0] = 7",
         "if (full.lock != 0 || !refcount_inc_not_zero(&full.count))",
         "refcount_inc_not_zero(&full.count) succeeds",
-        "refcount_dec_and_test(&full.count) returns false",
+        "refcount_dec_and_test(&full.count) is false",
         "all is over",
     ]
 

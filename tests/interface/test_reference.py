@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cgsim.interface.catalogue import COLUMNS
 from cgsim.interface.reference import (
     CgroupBuffer,
     CgroupPriv,
@@ -16,6 +17,12 @@ from cgsim.interface.reference import (
 )
 from cgsim.interface.users import COUNTERS, OFFSETS
 from cgsim.interface.world import Core, Refused
+
+
+def test_each_proposed_interface_is_programmed_against() -> None:
+    """The label that the page gives a user is the interface's name in the matrix."""
+    mended = [name for name in COLUMNS if not name.endswith("-as-posted")]
+    assert [user.interface for user in OFFSETS] == mended
 
 
 @pytest.mark.parametrize("user", OFFSETS)

@@ -157,7 +157,7 @@ def _steps(model: Model, path: list[int]) -> tuple[Step, ...]:
 
 _OUTCOMES = {
     engine.INC_NOT_ZERO: lambda count: "succeeds" if count else "fails",
-    engine.DEC_AND_TEST: lambda count: "returns true" if count == 1 else "returns false",
+    engine.DEC_AND_TEST: lambda count: "is true" if count == 1 else "is false",
 }
 """By operation: what becomes of it, by the count before."""
 
