@@ -20,7 +20,7 @@ from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import list_designs
-from cgsim.errors import out_of_range
+from cgsim.errors import UserError, out_of_range
 from cgsim.experiments.places_of_use import IN_KERNEL, USERS, calls, fit, for_user, own_programs
 from cgsim.kernel import load_kernel
 from cgsim.limits import Range, check_choice, check_common
@@ -30,7 +30,11 @@ from cgsim.stage.loops import DEPENDENT, THROUGHPUT, Harness, compiled_for, run_
 from cgsim.stage.population import build_population, design_of
 from cgsim.stage.surroundings import HeapSurroundings
 from cgsim.validation.host.core_to_core import usable_cpus
-from cgsim.validation.host.lookups import native_alone, take_stamps, timed_alone
+from cgsim.validation.host.lookups import (
+    native_alone,
+    take_stamps,
+    timed_alone,
+)
 from cgsim.validation.host.stepping import count_instructions
 from cgsim.validation.host.timing import times
 
@@ -89,8 +93,8 @@ class Bench:
     def _use(self, who: str) -> int:
         return IGNORE_DATUM if who == "bare" else self.stage.use
 
-    def native(self, mode: str, who: str, repeats: int) -> np.ndarray:
-        """float64[repeats]: ns of a lookup."""
+    def native(self, mode: str, who: str, repeats: int, cold_code: bool = False) -> np.ndarray:
+        """float64[repeats]: ns of a lookup; cold_code : as of `measure`."""
         caller, use = self.caller(who), self._use(who)
         space = self.population.native
         if mode != "isolated":
@@ -100,10 +104,10 @@ class Bench:
                 run_lookups(space, *self.what, self.order, number, use, _NO_HARNESS, caller)
 
             return times(run, len(self.order), repeats)
-        return self._native_alone(caller._replace(use=use), repeats)
+        return self._native_alone(caller._replace(use=use), repeats, cold_code)
 
-    def _native_alone(self, caller: Caller, repeats: int) -> np.ndarray:
-        """Of each repetition the median over its lookups, less the stamps' own time.
+    def _native_alone(self, caller: Caller, repeats: int, cold_code: bool) -> np.ndarray:
+        """Of each repetition the mean of its middle half of lookups, less the stamps' own time.
 
         The counter ticks coarsely on some guests, so means of the middle half are taken.
         """
@@ -112,12 +116,15 @@ class Bench:
         stamps = np.zeros(number, dtype=np.int64)
         ring, lines = address_of(self.ring), self.footprint_bytes // 64
         tick_ns, empty = stamp_ns()
+        if cold_code:
+            empty = 0.0  # the code alone has been taken off, its stamps too
         found = np.empty(repeats)
         for i in range(-1, repeats):
             first = (i + 1) * number % (_STREAM - number)
             part = self.order[first : first + number]
             moved = caller._replace(stream=caller.stream + 16 * first)
-            loop(self.population.native, *self.what, part, moved, ring, lines, stamps)
+            what = (self.population.native, *self.what, part, moved, ring, lines)
+            loop(*what, int(cold_code), stamps)
             if i >= 0:
                 middle = np.sort(stamps)[number // 4 : -(number // 4)]
                 found[i] = (middle.mean() - empty) * tick_ns
@@ -214,6 +221,7 @@ def measure(
     repeats: int = 15,
     seed: int = 1,
     machine: Machine | None = None,
+    cold_code: bool = False,
 ) -> pd.DataFrame:
     """Time lookups of designs natively on this host.
 
@@ -224,6 +232,8 @@ def measure(
     modes : "throughput", "dependent", "isolated" (alone, after a read of `footprint_bytes`)
     repeats : of each; each is some thousand lookups
     machine : also predict them on it, with the native code's instruction counts
+    cold_code : run each isolated lookup after 128 KiB of other code, so that its instructions and
+        its branches' targets are out of the core; no machine predicts that
 
     Returns
     -------
@@ -243,6 +253,11 @@ def measure(
         check_common("measure", n_cgroups=count, footprint_bytes=footprint_bytes, seed=seed)
     for count in n_keys:
         check_common("measure", n_keys=count)
+    if cold_code and (tuple(modes) != ("isolated",) or machine is not None):
+        raise UserError(
+            f"measure: cold_code = True with modes {tuple(modes)} and machine = "
+            f"{machine and machine.name}; allowed: modes isolated, no machine"
+        )
     if not names or not modes:
         raise out_of_range("measure", "designs", names, "one design and one mode at least")
     rows: list[dict[str, Any]] = []
@@ -252,18 +267,23 @@ def measure(
             for keys in n_keys:
                 if keys <= most:
                     bench = Bench(name, cgroups, keys, footprint_bytes, seed)
-                    rows += _rows(bench, name, modes, repeats, machine)
+                    rows += _rows(bench, name, modes, repeats, machine, cold_code)
     return pd.DataFrame(rows)
 
 
 def _rows(
-    bench: Bench, name: str, modes: Sequence[str], repeats: int, machine: Machine | None
+    bench: Bench,
+    name: str,
+    modes: Sequence[str],
+    repeats: int,
+    machine: Machine | None,
+    cold_code: bool,
 ) -> list[dict[str, Any]]:
     rows = []
     counts: dict[tuple[str, str], float | None] = {}
     for mode in modes:
         for who in ("bare", bench.user):
-            values = bench.native(mode, who, repeats)
+            values = bench.native(mode, who, repeats, cold_code)
             low, middle, high = (float(v) for v in np.percentile(values, (25, 50, 75)))
             row = {
                 "design": name,
