@@ -22,13 +22,40 @@ _BAND = 1.25
 
 
 def all_families(rows: pd.DataFrame) -> Figure:
-    """A point per row of `cgsim.validation.summary`, a colour per family; each in its own unit."""
-    return _drawn(rows, "family", "All measurements, each in its own unit")
+    """Predicted / measured of each row of `cgsim.validation.summary`, a strip per family."""
+    return _strips(rows, "family", "Every measurement, as a ratio")
 
 
 def one_family(rows: pd.DataFrame, title: str) -> Figure:
-    """A point per row of one family, a colour and marker per group."""
+    """A point per row of one family: a colour and marker per group, or, of many, a strip each."""
+    if rows["group"].nunique() > len(_COLOURS) or rows["unit"].nunique() > 1:
+        return _strips(rows, "group", title)
     return _drawn(rows, "group", title)
+
+
+def _strips(rows: pd.DataFrame, by: str, title: str) -> Figure:
+    """Ratios on one axis, which needs no unit; a strip's points are spread in the rows' order."""
+    groups = list(dict.fromkeys(rows[by]))[::-1]
+    with styled():
+        figure, (axes,) = new_figure(1.4 + 0.24 * len(groups))
+        axes.axvspan(1 / _BAND, _BAND, color="#e8e8e8", label="25 %")
+        axes.axvline(1, color="#000000", linewidth=0.8)
+        for place, group in enumerate(groups):
+            part = rows[rows[by] == group]
+            spread = place + np.linspace(-0.32, 0.32, len(part) + 2)[1:-1]
+            axes.plot(part["predicted"] / part["measured"], spread, "o", markersize=3,
+                      markerfacecolor="none", color="#0072B2", markeredgewidth=0.7)  # fmt: skip
+        axes.set_yticks(range(len(groups)), groups)
+        axes.set(xscale="log", xlabel="predicted / measured", title=title)
+        axes.set_ylim(-0.6, len(groups) - 0.4)
+        axes.grid(False, axis="y")
+        ratio = rows["predicted"] / rows["measured"]
+        low, high = min(0.45, 0.9 * ratio.min()), max(2.2, 1.1 * ratio.max())
+        ticks = [t for t in (0.05, 0.1, 0.2, 0.5, 0.8, 1, 1.25, 2, 5, 10, 20) if low <= t <= high]
+        axes.set_xlim(low, high)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    return figure
 
 
 def steps(rows: pd.DataFrame, x: str, title: str, label: str) -> Figure:

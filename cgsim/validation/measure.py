@@ -37,6 +37,7 @@ from cgsim.validation.host.lookups import (
 )
 from cgsim.validation.host.stepping import count_instructions
 from cgsim.validation.host.timing import times
+from cgsim.validation.summary import UNSTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,6 @@ MODES = ("throughput", "dependent", "isolated")
 _NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
 _NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
 _REPEATS = Range(3, 1000)
-_UNSTABLE = 0.1
 _STREAM = 1 << 14
 _WARM_PAIRS = 1 << 21
 _COUNTED = (100, 1100)
@@ -299,7 +299,7 @@ def _rows(
                 "median_ns": middle,
                 "high_ns": high,
                 "spread": (high - low) / middle,
-                "stable": (high - low) / middle <= _UNSTABLE,
+                "stable": (high - low) / middle <= UNSTABLE,
             }
             if machine is not None:
                 key = ("dependent" if mode == "dependent" else "throughput", who)

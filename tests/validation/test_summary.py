@@ -10,10 +10,20 @@ import pytest
 
 from cgsim.cli.command_line import run
 from cgsim.errors import UserError
+from cgsim.machines import load_machine
 from cgsim.validation import measured_file
 from cgsim.validation import summary as module
 from cgsim.validation.measured_file import read_measured, validate_measured
-from cgsim.validation.summary import BOUNDS, cause_of, host_rows, load_rows, summary, worst
+from cgsim.validation.summary import (
+    BOUNDS,
+    cause_of,
+    host_rows,
+    host_sentence,
+    kept_sentence,
+    load_rows,
+    summary,
+    worst,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "local-storage.txt"
 
@@ -51,9 +61,53 @@ def test_the_worst_rows_are_far_off_in_either_direction() -> None:
     assert all(far["cause"])
 
 
-def test_every_family_has_a_cause() -> None:
-    assert all(cause_of(name, "anything") for name in BOUNDS)
-    assert "at random" in cause_of("scale", "1000 cgroups, polluted")
+@pytest.mark.parametrize(
+    ("family", "name", "conditions", "ratio", "said"),
+    [
+        ("scale", "arr", "1 cgroups, huge pages, polluted, 2097152 bytes read between", 4.0,
+         "at random"),
+        ("scale", "arr", "1 cgroups, huge pages, polluted, 0 bytes read between", 4.0, "not known"),
+        ("scale", "arr", "1 cgroups, huge pages, polluted, 2097152 bytes read between", 0.5,
+         "not known"),
+        ("scale", "idr1", "100000 cgroups, huge pages, serialized", 1.7, "may share the L3"),
+        ("kernel-cycles", "radix/depth=4", "7.3.4, throughput", 1.4, "may overlap"),
+        ("kernel-cycles", "radix/depth=4", "7.3.4, throughput", 0.7, "not known"),
+        ("published", "lookups, 448 readers", "an 8-socket machine", 2.0, "not known"),
+        ("host", "list", "100000 cgroups, 8 keys, dependent, bare", 0.1, "may have taken the L3"),
+        ("host", "list", "100000 cgroups, 8 keys, dependent, bare", 10.0, "not known"),
+    ],
+)  # fmt: skip
+def test_a_cause_is_named_only_where_it_can_be_one(
+    family: str, name: str, conditions: str, ratio: float, said: str
+) -> None:
+    assert said in cause_of(module._Row(family, "g", name, conditions, ratio))
+
+
+def test_lines_are_forgotten_only_by_a_level_that_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = module._Row("scale", "polluted", "arr", "1 cgroups, 2097152 bytes read between", 4.0)
+    assert "at random" in cause_of(row)
+    monkeypatch.setattr(module, "load_machine", lambda name: load_machine("skylake-sp"))
+    assert {level.replacement for level in load_machine("skylake-sp").caches} == {"lru"}
+    assert cause_of(row) == module.NOT_KNOWN
+
+
+def test_a_bound_that_is_missed_is_said_with_its_limit() -> None:
+    assert kept_sentence(summary(rows((10, 10), (20, 20)))) == ("All 1 families keep their bounds.")
+    said = kept_sentence(summary(rows((10, 20), (20, 40))))
+    assert said.startswith("1 of 1 families miss a bound")
+    assert "scale (median 100 %, not <= 7 %; 90th percentile 100 %, not <= 20 %)" in said
+
+
+def test_how_busy_the_host_was_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame(
+        {
+            "stable": [True, False, False],
+            "host": [f"load average {load} on 2 CPUs" for load in (0.5, 9.1, 3.0)],
+        }
+    )
+    monkeypatch.setattr(module, "_host", lambda: frame)
+    assert "3 rows 2 are not stable" in host_sentence()
+    assert "load average of 0.5 to 9.1 on 2 CPUs" in host_sentence()
 
 
 def test_the_stored_rows_are_of_all_families() -> None:
