@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -61,6 +62,16 @@ def git_state() -> dict[str, Any]:
     if commit is None:
         return {"commit": "unknown", "dirty": None}
     return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain"))}
+
+
+def package_hash() -> str:
+    """SHA-256 over the package's files by name: another one means other code or templates."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def short_commit(state: dict[str, Any]) -> str:

@@ -85,13 +85,15 @@ def build_report(
         directory that holds something else than a report, or a changed file of one.
     ReportFailure
         A notebook failed or a page was refused. `out` is as it was; the executed notebooks lie in
-        `<out>.failed`.
+        `<out>.failed`. Or the package's files changed meanwhile, so that its parts may be of two
+        states.
     """
     check_options(out, preset, workers)
     # a symbolic link stays one: the report goes where it leads
     target = Path(out).resolve()
     directory = Path(notebooks) if notebooks else notebooks_directory()
     clock = StageClock()
+    state, package = manifest.git_state(), manifest.package_hash()
     with clock.stage("prepare"):
         found = nb.find_notebooks(directory, only)
         check_target(target, found, mail=mail)
@@ -119,7 +121,7 @@ def build_report(
             cells = sum(notebook.cells + bool(given[notebook.name]) for notebook in found)
             outcomes = nb.run_all(jobs, count, clock.progress(), cells)
         _stop_on_failures(outcomes, work, target)
-        content = _manifest(preset, found, given, outcomes, inputs)
+        content = _manifest(preset, found, given, outcomes, inputs) | {"git": state}
         heading = _heading(preset, content)
         try:
             with clock.stage("pages"):
@@ -135,6 +137,11 @@ def build_report(
         own_store.tidy_store()
         content["seconds"] = {**clock.seconds, "total": clock.total()}
         _write_index(aside, heading, found, answer, content)
+        if manifest.package_hash() != package:
+            raise ReportFailure(
+                "the files of cgsim changed while the report was made, so that its pages may be of "
+                "two states; the old report stays: make it again"
+            )
         try:
             publish.place(aside, content, target)
         except publish.Foreign as error:
@@ -260,7 +267,6 @@ def _manifest(
         "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "preset": preset,
-        "git": manifest.git_state(),
         "host": manifest.host(),
         "versions": manifest.package_versions(),
         "notebooks": {
@@ -298,6 +304,7 @@ def _export_pages(
 ) -> None:
     """Write one HTML page a notebook."""
     pages = tuple((f"{notebook.name}.html", notebook.title) for notebook in notebooks)
+    machines = machine_of_pages(notebooks, given)
     jobs = [
         html.PageJob(
             executed=work / f"{notebook.name}.ipynb",
@@ -307,6 +314,7 @@ def _export_pages(
                     **asdict(heading),
                     "title": notebook.title,
                     "source": f"notebooks/{notebook.source.name}",
+                    "machine": machine_line(notebook.name, machines),
                 }
             ),
             parameters=html.parameter_pairs(notebook.parameters, given[notebook.name]),
@@ -319,6 +327,33 @@ def _export_pages(
         return
     with worker_pool(min(workers, len(jobs))) as pool:
         list(pool.map(html.export, jobs))
+
+
+def machine_of_pages(
+    notebooks: Sequence[nb.Notebook], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """The machine that each notebook simulates, of those that have such a parameter."""
+    return {
+        notebook.name: str(given[notebook.name].get(p.name, p.default))
+        for notebook in notebooks
+        for p in notebook.parameters
+        if p.name == "machine"
+    }
+
+
+def machine_line(name: str, machines: Mapping[str, str]) -> str:
+    """'Machine of this page: zen4-genoa; of others: zen5-vm (00, 01)'; "" if it has none."""
+    if name not in machines:
+        return ""
+    others: dict[str, list[str]] = {}
+    for page, machine in machines.items():
+        if machine != machines[name]:
+            others.setdefault(machine, []).append(page.partition("_")[0])
+    text = f"Machine of this page: {machines[name]}"
+    if others:
+        said = [f"{machine} ({', '.join(pages)})" for machine, pages in others.items()]
+        text += f"; of others: {', '.join(said)}"
+    return text
 
 
 def _write_index(

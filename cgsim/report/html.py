@@ -45,6 +45,8 @@ class Heading:
     date: str
     version: str
     source: str
+    machine: str = ""
+    """Which machine the page simulates, and which others do."""
 
 
 @dataclass(frozen=True)

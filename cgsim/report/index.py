@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from cgsim.report.mail import Reply
+
+_CODE = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,15 @@ def _template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, keep_trailing_newline=True
     )
+    environment.filters["code"] = _with_code
     return environment.get_template(name)
+
+
+def _with_code(text: str) -> Any:
+    """Text, escaped, in which what stands in backticks is code, as a notebook's page shows it."""
+    from markupsafe import Markup, escape
+
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _picture(answers: Mapping[str, dict[str, Any]]) -> str:

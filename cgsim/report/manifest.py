@@ -15,6 +15,7 @@ from cgsim.errors import UserError, out_of_range
 from cgsim.provenance import (
     git_state,
     host,
+    package_hash,
     package_versions,
     short_commit,
     usable_cores,
@@ -32,6 +33,7 @@ __all__ = [
     "inputs",
     "is_reproducible",
     "now",
+    "package_hash",
     "package_versions",
     "seeds",
     "short_commit",

@@ -12,7 +12,7 @@ import numpy as np
 from cgsim.errors import UserError
 from cgsim.report.figure import new_figure, styled
 from cgsim.report.points import belongs, point
-from cgsim.report.sentences import plain
+from cgsim.report.sentences import plain, times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,7 +182,7 @@ def winner_sentence(frame: pd.DataFrame) -> str:
     return (
         f"On {most} CPUs an update costs {plain(means.iloc[0])} ns with {means.index[0]} and "
         f"{plain(means.iloc[-1])} ns with {means.index[-1]}, "
-        f"{means.iloc[-1] / means.iloc[0]:.0f} times as much."
+        f"{times(means.iloc[-1] / means.iloc[0])} as much."
     )
 
 

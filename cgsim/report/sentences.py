@@ -25,13 +25,18 @@ def join_names(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def plain(value: float) -> str:
+def times(factor: float) -> str:
+    """A factor in words, to two digits: '1.4 times', '12 times', '2,300 times'."""
+    return f"{factor:.1f} times" if factor < 10 else f"{plain(factor, 2)} times"
+
+
+def plain(value: float, significant: int = 3) -> str:
     """Three significant digits with commas between thousands, never an exponent."""
     if not math.isfinite(value):
         return "no bound"
     if value == 0:
         return "0"
-    digits = 2 - math.floor(math.log10(abs(value)))
+    digits = significant - 1 - math.floor(math.log10(abs(value)))
     text = f"{round(value, digits):,.{max(digits, 0)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

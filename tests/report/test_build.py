@@ -376,6 +376,17 @@ def test_front_page_shows_the_mail() -> None:
     assert "mail.txt" not in render_index(heading, [], None, [], "cgsim report")
 
 
+def test_sources_that_change_meanwhile_refuse_the_report(
+    quick_notebooks: Path, old_report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = iter(("one", "other"))
+    monkeypatch.setattr(manifest, "package_hash", lambda: next(hashes))
+    before = tree(old_report)
+    with pytest.raises(ReportFailure, match="changed while the report was made"):
+        build_report(old_report, notebooks=quick_notebooks, warm=False, mail=False)
+    assert tree(old_report) == before
+
+
 GOLDEN_INDEX = Path(__file__).parent.parent / "golden" / "index.txt"
 
 
