@@ -99,7 +99,7 @@ def test_removal_waits_and_is_paid_later() -> None:
 
 
 def test_dropping_a_key_grows_with_cgroups() -> None:
-    few, many = (played("list", n_cgroups=n).loc["drop key"] for n in (50, 500))
+    few, many = (played("table", n_cgroups=n).loc["drop key"] for n in (50, 500))
     assert many["instructions"] == pytest.approx(10 * few["instructions"], rel=0.05)
     assert many["waiting_bytes"] == 10 * few["waiting_bytes"]
 
