@@ -168,7 +168,8 @@ DESIGN = add_design(
     Design(
         name="list",
         title="list walk",
-        mirrors="get_cg_rpool_locked, kernel/cgroup/rdma.c",
+        mirrors="the list of get_cg_rpool_locked (under rdmacg_mutex), kernel/cgroup/rdma.c, read "
+        "under RCU",
         parameters=ListWalk,
         prepare=prepare,
         register=register,
