@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgsim.data import data_path
 from cgsim.errors import UserError
+from cgsim.machines import load_machine
 from cgsim.strict_yaml import read_yaml
 
 if TYPE_CHECKING:
@@ -90,3 +91,10 @@ def nearest_family(machine: Machine, mode: str, between_bytes: float = 0.0) -> F
     if between_bytes <= levels[0] / 2:
         return families["isolated, L1"]
     return families["isolated, L2" if between_bytes <= levels[1] else "isolated, beyond L2"]
+
+
+def family_of(row: Any, machine: Machine | None = None) -> Family:
+    """The measurements nearest to a row; `machine` where the row's is not one of the package's."""
+    model = machine or load_machine(str(row["machine"]))
+    between = row["between_bytes"] if row["mode"] == "workload" else row["footprint_bytes"]
+    return nearest_family(model, str(row["mode"]), float(between))

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cgsim.experiments.model_error import Family, nearest_family
+from cgsim.experiments.model_error import family_of
 from cgsim.experiments.paired import BEFORE, Difference, by_cost, difference, turned_pairs
-from cgsim.machines import load_machine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +30,6 @@ class Standing(NamedTuple):
     def level(self) -> tuple[str, ...]:
         """The cheapest, and those that it is not before."""
         return (self.first, *(o.second for o in self.others if o.verdict != BEFORE))
-
-
-def family_of(row: Any, machine: Machine | None = None) -> Family:
-    """The measurements nearest to a row; `machine` where the row's is not one of the package's."""
-    model = machine or load_machine(str(row["machine"]))
-    between = row["between_bytes"] if row["mode"] == "workload" else row["footprint_bytes"]
-    return nearest_family(model, str(row["mode"]), float(between))
 
 
 def costs_of(rows: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from cgsim.report.figure import new_figure, style_of, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -31,8 +31,12 @@ def winner_map(table: pd.DataFrame, x: str, y: str, panels: str) -> Figure:
     """
     values = list(dict.fromkeys(table[panels]))
     columns, lines = (list(dict.fromkeys(table[name])) for name in (x, y))
+    most = max((str(tied).count(", ") + 1 for tied in table["tied"]), default=1)
+    rows = most if most <= 4 else (most + 1) // 2
     with styled():
-        figure, many = new_figure(1.2 + 0.75 * len(lines), len(values), sharey=True)
+        figure, many = new_figure(
+            1.2 + (0.3 + 0.15 * max(rows, 3)) * len(lines), len(values), sharey=True
+        )
         for axes, value in zip(many, values, strict=True):
             rows = table[table[panels] == value]
             for row in rows.to_dict("records"):
@@ -64,11 +68,14 @@ def _cell(axes: Axes, x: int, y: int, row: Mapping[Hashable, Any]) -> None:
             alpha=0.35 if won else 1.0, edgecolor="#555555", linewidth=0.6,
         )
     )  # fmt: skip
-    shown = names if len(names) <= 3 else [*names[:2], f"and {len(names) - 2} more"]
-    text = (
-        f"{names[0]}\n+{100 * float(row['margin']):.0f} %" if won else "tie:\n" + "\n".join(shown)
-    )
-    axes.text(x, y, text, ha="center", va="center", fontsize=7)
+    text = f"{names[0]}\n+{100 * float(row['margin']):.0f} %" if won else "tie:\n" + _in_rows(names)
+    axes.text(x, y, text, ha="center", va="center", fontsize=7 if len(names) <= 4 else 6)
+
+
+def _in_rows(names: Sequence[str]) -> str:
+    """All names: one a row, or two where there are many."""
+    step = 1 if len(names) <= 4 else 2
+    return "\n".join(", ".join(names[i : i + step]) for i in range(0, len(names), step))
 
 
 def map_alt(table: pd.DataFrame, x: str, y: str, panels: str) -> str:

@@ -180,3 +180,28 @@ def border_sentence(table: pd.DataFrame, along: str, names: Sequence[str] = ()) 
             f"{row['winner_above']} from {row['above']} {along} on{where}"
         )
     return "; ".join(parts) + "."
+
+
+def drop_sentence(table: pd.DataFrame, along: str, column: str, names: Sequence[str] = ()) -> str:
+    """Where designs that are cheapest, or tied with the cheapest, at a line's begin drop out.
+
+    table : as of `find_flips`, along `column`; `along` is its word.
+    """
+    lines: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
+    for point in sorted(table.attrs["points"], key=lambda each: each[column]):
+        lines.setdefault(tuple(point[name] for name in names), []).append(point)
+    said = []
+    for key, points in lines.items():
+        tied = [set(point["tied"].split(", ")) for point in points]
+        begin = points[0]["tied"].split(", ")
+        out = {n: next((i for i, t in enumerate(tied) if n not in t), None) for n in begin}
+        gone = [f"{n} from {points[i][column]} {along} on" for n, i in out.items() if i is not None]
+        kept = [name for name, i in out.items() if i is None]
+        where = ", ".join(f"{name} {value}" for name, value in zip(names, key, strict=True))
+        said.append(
+            f"{where or 'Everywhere'}: with the fewest {along} ({points[0][column]}) nothing is "
+            f"cheaper than {', '.join(begin)}. "
+            + (f"Something is cheaper than {'; '.join(gone)}. " if gone else "")
+            + (f"Nothing is cheaper than {', '.join(kept)} anywhere." if kept else "")
+        )
+    return " ".join(text.strip() for text in said)

@@ -10,6 +10,7 @@ import pytest
 
 import cgsim
 from cgsim.errors import UserError
+from cgsim.experiments.model_error import family_of
 from cgsim.studies import flips, sensitivity
 from cgsim.studies.sampling import draw, read_sample
 from cgsim.studies.statistics import interval, paired
@@ -169,3 +170,28 @@ def test_other_studies_run(tmp_path: Path) -> None:
         **options,
     )  # fmt: skip
     assert "install" in set(lives["operation"])
+
+
+def test_an_order_is_claimed_only_beyond_the_models_own_error() -> None:
+    """Seeds agree on 3 ns of 50; the error of a difference of such lookups is larger than that."""
+    frame = made_up([{"n_keys": 1}], {name: COST[name] for name in ("table", "idr")})
+    frame.loc[frame["design"] == "idr", "ns"] += 3.0
+    assert winners(frame, ["point"])["winner"].tolist() == ["table"]
+    for machine in ("zen5-vm", "of-a-file-of-mine"):
+        known = frame.assign(machine=machine, mode="dependent", footprint_bytes=0)
+        error = family_of(known.assign(machine="zen5-vm").iloc[0]).of_difference(53.5)
+        assert error > 3.5
+        found = winners(known, ["point"])
+        assert (found["winner"].tolist(), found["tied"].tolist()) == ([""], ["table, idr"])
+
+
+def test_a_design_that_drops_out_of_a_tie_is_named() -> None:
+    table = pd.DataFrame()
+    table.attrs["points"] = [
+        {"n_keys": 8, "n_cgroups": 100, "tied": "direct"},
+        {"n_keys": 1, "n_cgroups": 100, "tied": "direct, table"},
+    ]
+    assert flips.drop_sentence(table, "keys", "n_keys", ["n_cgroups"]) == (
+        "n_cgroups 100: with the fewest keys (1) nothing is cheaper than direct, table. Something "
+        "is cheaper than table from 8 keys on. Nothing is cheaper than direct anywhere."
+    )
