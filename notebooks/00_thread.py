@@ -119,7 +119,18 @@ answer(*anatomy_sentences(drawn))
 # | network, gpu | from packet or task to cgroup, lookup, one update; other code between |
 # | CPI stack | where the cycles of a lookup went: work, L1, L2, L3, memory, TLB, branch, lock |
 # | use of the datum | none in *dependent*, *throughput* and *isolated*: the lookup alone |
-# | interval | 95 %, over seeds: how much hangs on placement and order, not how good the model is |
+# | interval | 95 %, over seeds: how much placement and order matter, not how good the model is |
+# | user | who looks up: a *driver*, a *packet-hook*, a *counter* that each CPU bumps, a *bpf-map* |
+# | place of use | where: in the kernel (driver), or behind BPF's dispatcher (the other three) |
+# | before, behind | cheaper, dearer by more than the errors of seeds and model |
+# | level | the model itself makes next to no difference between the two |
+# | undecided | neither: the difference is smaller than those errors |
+# | waiting | bytes that are freed only after a grace period |
+# | named situation | a workload with a name: `cgsim workloads` |
+# | sustained/s | packets a second of which 99.9 % are done within 100 us |
+# | adds most | the cause of cycles that grows most from warm lookups to those in packets |
+# | host, scale | measured: lookups on a calibrated host; kernel functions over many cgroups |
+# | kernel-cycles, published | cycles of single kernel functions; tables that others published |
 
 # %% [markdown]
 # ## The machine
@@ -142,8 +153,9 @@ answer(profile_sentence(machine))
 # - **Instructions**: their cache, their fetch and their decoding. A design with more code looks
 #   better here than in a kernel whose hot code does not fit.
 # - **The machine's own predictors and prefetchers**: simple ones stand in for them.
-# - **Other CPUs**: in the notebooks of this question one CPU runs, so nobody else writes the
-#   lines that a lookup reads, and no lock is contended.
+# - **Other CPUs**: on the pages 01, 02, 05, 07 and 09 one CPU runs, so nobody else writes the
+#   lines that a lookup reads, and no lock is contended. Several run on 03, in parts of 04 and 08,
+#   and in the mail's lines on contention.
 # - **Interrupts, other hardware threads, virtualisation.**
 # - **Whether your cgroups look like these**: numbers of cgroups and keys, and what lies between two
 #   lookups, are parameters. Vary them.

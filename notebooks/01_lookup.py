@@ -161,7 +161,7 @@ answer(
 # socket and the dispatcher into the program, the lookup, an update. **gpu**, a driver's:
 # submissions of processes, with long pauses and driver work between them; from the running task to
 # its cgroup, the lookup, a read. The two are different users with different designs: compare
-# within one only. Bars are means with their intervals, a tick marks the 99th percentile. An order
+# within one only. Bars are means with their intervals, p99 is the 99th percentile. An order
 # is claimed where the difference, seed by seed, is larger than the error of seeds and model. Every
 # default of a workload has a source or is marked as an assumption (`data/workloads/`).
 

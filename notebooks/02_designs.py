@@ -110,10 +110,10 @@ from cgsim.report.design_page import side_by_side
 side_by_side(study.warm, ("create", "first install", "install", "remove", "teardown", "drop key"))
 
 # %%
-from cgsim.report.design_page import upkeep_sentences
+from cgsim.report.design_page import drop_sentences, upkeep_sentences
 from cgsim.report.sentences import answer
 
-answer(*upkeep_sentences(study.warm, grace_ms, removals))
+answer(*drop_sentences(study.warm), *upkeep_sentences(study.warm, grace_ms, removals))
 
 # %% [markdown]
 # ## Memory, regular and percpu

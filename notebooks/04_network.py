@@ -102,11 +102,14 @@ html_table(
 # %%
 hook = 100 * means["hook_ns"] / means["service_ns"]
 cheap, dear = shares.idxmin(), shares.idxmax()
+wire, whole = small["budget_ns"].iloc[0], means["service_ns"].min()
 answer(
-    f"With {n_keys} programs a packet, {cheap} takes {plain(100 * shares[cheap])} % of the budget "
-    f"of a 64-byte frame at 10 Gbit/s and {dear} {plain(100 * shares[dear])} %.",
-    f"Of the whole work of a packet the hook is {plain(hook.min())} to {plain(hook.max())} %: in "
-    "packets per second and at p99.9 an operator sees that much, no more.",
+    f"With {n_keys} programs a packet, {cheap} takes {plain(100 * shares[cheap])} % of the "
+    f"{plain(wire)} ns that a 64-byte frame has at 10 Gbit/s (its bits, preamble and gap on the "
+    f"wire), and {dear} {plain(100 * shares[dear])} %. One CPU cannot keep that pace anyway: a "
+    f"packet's whole work takes {plain(whole)} ns at least.",
+    f"Of that work the hook is {plain(hook.min())} to {plain(hook.max())} %: in packets per second "
+    "and at p99.9 an operator sees that much, no more.",
 )
 
 # %% [markdown]
@@ -140,45 +143,37 @@ show(
 )
 
 # %%
-alone = crowd[crowd["cpus"] == min(queues)].groupby("design", sort=False)["event_ns"].mean()
-growth = last / alone
-answer(
-    f"From {min(queues)} to {max(queues)} CPUs a packet's lookups take {plain(growth.min())} to "
-    f"{plain(growth.max())} times as long: the data themselves move, whatever the lookup. A percpu "
-    "datum is the way out (notebook 03)."
-)
+from cgsim.report.plot_packets import crowd_sentence
+
+answer(crowd_sentence(crowd))
 
 # %% [markdown]
 # ## The micro-benchmark and the packet
 #
 # The same lookup warm, back to back, and within packets, where other code has used the caches in
-# between: where the cycles went, per lookup.
+# between: where the cycles went, per lookup, with 95 % intervals over seeds. Of what it costs in
+# packets the lookup is what is left without the dispatcher and the update, seed by seed; *adds
+# most*: the cause whose cycles grow most from warm to packets.
 
 # %%
 from cgsim.experiments.lookups import lookup_cost
+from cgsim.report.plot_packets import micro_row, micro_sentence
 
+repeated = options | {"replicates": max(options["replicates"], 3)}
 rows = []
 for name in designs:
-    warm = lookup_cost(
-        name, machine, modes=["throughput"], n_keys=n_keys, n_cgroups=30, **options
-    ).mean(numeric_only=True)
-    there = simulate(name, machine, workload, n_keys=n_keys, **options).mean(numeric_only=True)
-    least = simulate(
-        name, machine, workload, n_keys=n_keys, without_lookup=True, **options
-    ).mean(numeric_only=True)  # fmt: skip
-    causes = [column for column in there.index if column.endswith("_cycles")]
-    stack = {column.removesuffix("_cycles"): there[column] - warm[column] for column in causes}
-    most = max(stack, key=lambda cause: stack[cause])
-    rows.append(
-        (
-            name, plain(warm["ns"]), plain(there["ns"]), plain(there["ns"] - least["ns"]),
-            plain(warm["cycles"]), plain(there["cycles"]), f"{most}: {plain(stack[most])} cycles",
-        )
-    )  # fmt: skip
+    bench = {"modes": ["throughput"], "n_keys": n_keys, "n_cgroups": 30}
+    warm = lookup_cost(name, machine, **bench, **repeated)
+    there = simulate(name, machine, workload, n_keys=n_keys, **repeated)
+    least = simulate(name, machine, workload, n_keys=n_keys, without_lookup=True, **repeated)
+    rows.append(micro_row(name, warm, there, least))
 html_table(
-    ("design", "warm ns", "in packets ns", "of it lookup", "warm cycles", "cycles", "most added"),
-    rows,
+    ("design", "warm ns", "in packets ns", "of it lookup", "warm cycles", "cycles", "adds most"),
+    [row.cells for row in rows],
 )
+
+# %%
+answer(micro_sentence(rows))
 
 # %% [markdown]
 # ## Named situations

@@ -14,6 +14,7 @@ from cgsim.kernel_fields import rows_of, without_index
 from cgsim.report.drawing import short_name
 from cgsim.report.figure import new_figure, styled
 from cgsim.report.plot import FLOOR_NS
+from cgsim.report.sentences import plain, times
 from cgsim.report.tables import html_table
 from cgsim.scenarios import all_scenarios, numbers_in
 from cgsim.scenarios.trace import FREE_STRUCTS, compare, trace
@@ -242,7 +243,7 @@ def _bytes(value: float) -> str:
 def side_by_side(warm: pd.DataFrame, operations: Sequence[str]) -> Any:
     """A row per design: ns of each operation, and the bytes that one removal leaves waiting.
 
-    In brackets where the operation's code is not recorded.
+    In brackets where the operation's code is not recorded; a star where a drop leaves data behind.
     """
     rows = []
     for name, own in warm.groupby("design", sort=False):
@@ -252,6 +253,8 @@ def side_by_side(warm: pd.DataFrame, operations: Sequence[str]) -> Any:
             else f"({_ns(row['ns'])})"
             for _, row in own.iterrows()
         }
+        for _, row in own[own["left"] > 0].iterrows():
+            ns[row["operation"]] += " *"
         waiting = float(own.loc[own["operation"] == "remove", "waiting_bytes"].iloc[0])
         cells = [ns.get(op, "-") for op in operations]
         rows.append((name, *cells, _bytes(waiting)))
@@ -321,6 +324,33 @@ def packet_table(warm: pd.DataFrame, cold: pd.DataFrame) -> Any:
 
 def _pair(warm: pd.DataFrame, cold: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     return (("warm", warm), ("cold", cold))
+
+
+def drop_sentences(warm: pd.DataFrame) -> list[str]:
+    """Whose drop of a key leaves data behind, and why the dearest drop costs what it does."""
+    drops = warm[warm["operation"] == "drop key"].sort_values("ns")
+    if drops.empty:
+        return []
+    said = [
+        f"* {row['design']}'s drop of a key does not reach all cgroups: {row['left']:,.0f} data "
+        "are left behind. Its time is not comparable."
+        for _, row in drops[drops["left"] > 0].iterrows()
+    ]
+    whole = drops[drops["left"] == 0]
+    if len(whole) > 1:
+        cheap, dear = whole.iloc[0], whole.iloc[-1]
+        causes = [str(name) for name in whole.columns if str(name).endswith("_cycles")]
+        more = {name.removesuffix("_cycles"): float(dear[name] - cheap[name]) for name in causes}
+        cause = max(more, key=lambda name: more[name])
+        share = more[cause] / float(dear["cycles"] - cheap["cycles"])
+        said.append(
+            f"The dearest drop of a key, with {dear['design']}, takes "
+            f"{times(dear['ns'] / cheap['ns'])} that of {cheap['design']}: "
+            f"{plain(dear['accesses'])} accesses beside {plain(cheap['accesses'])}, "
+            f"{plain(dear['locked'])} locked instructions beside {plain(cheap['locked'])}; "
+            f"{plain(100 * share, 2)} % of the difference is {cause}."
+        )
+    return said
 
 
 def upkeep_sentences(warm: pd.DataFrame, grace_ms: int, removals: int) -> list[str]:

@@ -16,6 +16,8 @@ import pandas as pd
 from cgsim.errors import UserError
 from cgsim.experiments.places_of_use import able
 from cgsim.experiments.summary import CAUSES, summarise
+from cgsim.machines import load_machine
+from cgsim.report.compare import standing
 from cgsim.report.html import EXPLORER
 from cgsim.report.plot import cause_colour
 from cgsim.report.widgets import number_or_none
@@ -238,13 +240,19 @@ def _map(points: Points, place: Place) -> str:
             rows = points.rows.get(here.key)
             if rows is not None and place.designs:
                 rows = rows[rows["design"].isin(place.designs)]
-            best = "-"
-            if rows is not None and not rows.empty:
-                best = str(rows.sort_values("ns")["design"].iloc[0])
+            best = "-" if rows is None or rows.empty else ", ".join(_in_front(rows))
             mark = ' style="outline:2px solid #0b5cad"' if here.key == place.key else ""
             cells.append(f"<td{mark}>{escape(best)}</td>")
         body.append(f"<tr><th>{many:,} cgroups</th>{''.join(cells)}</tr>")
-    return f"<p>Cheapest mean:</p><table><tr><th></th>{head}</tr>{''.join(body)}</table>"
+    return (
+        "<p>Cheapest mean first, then those that it is not cheaper than beyond the errors of seeds "
+        f"and model:</p><table><tr><th></th>{head}</tr>{''.join(body)}</table>"
+    )
+
+
+def _in_front(rows: pd.DataFrame) -> tuple[str, ...]:
+    """The cheapest design, and those that it is not before."""
+    return standing(rows, load_machine(str(rows["machine"].iloc[0]))).level
 
 
 # --- the widget ----------------------------------------------------------------------------------

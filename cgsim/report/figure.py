@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,19 +52,19 @@ class Style(NamedTuple):
 
     colour: str
     dash: Any
-    marker: str
+    marker: Any
     hatch: str
 
 
-# Colours differ in lightness too (Okabe and Ito's, and greys).
-_COLOURS = (
-    "#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#7A5195", "#B8860B", "#56B4E9",
-    "#7F7F7F",
+# Colours differ in lightness too, and none is too faint for paper (Okabe and Ito's, darkened).
+COLOURS = (
+    "#000000", "#D55E00", "#0072B2", "#00805F", "#A8327C", "#7A5195", "#8F6400", "#B03A2E",
+    "#6B6B6B", "#4D7C0F",
 )  # fmt: skip
 _DASHES: tuple[Any, ...] = (
-    "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 1.5, 1.2, 1.5, 1.2, 1.5)),
+    "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (10, 3.5)),
 )  # fmt: skip
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p", "d", "8")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p", (4, 1, 45), "8")
 
 
 def style_of(design: str) -> Style:
@@ -73,7 +74,7 @@ def style_of(design: str) -> Style:
     names = list(dict.fromkeys([*DESIGNS, *(known.name for known in list_designs())]))
     index = names.index(design) if design in names else len(names)
     return Style(
-        _COLOURS[index % len(_COLOURS)],
+        COLOURS[index % len(COLOURS)],
         _DASHES[index % len(_DASHES)],
         _MARKERS[index % len(_MARKERS)],
         _HATCHES[index % len(_HATCHES)],
@@ -101,6 +102,12 @@ def new_figure(
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.flat)
+
+
+def few_between(value: float, _: float) -> str:
+    """The label of a minor tick: 2 and 5 of each decade have one."""
+    digit = round(value / 10 ** math.floor(math.log10(value)))
+    return f"{value:g}" if digit in (2, 5) else ""
 
 
 def to_svg(figure: Figure, *, light: bool = False) -> str:

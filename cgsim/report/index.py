@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cgsim.report import manifest
@@ -93,11 +94,9 @@ def _template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _with_code(text: str) -> Any:
-    """Text, escaped, in which what stands in backticks is code, as a notebook's page shows it."""
-    from markupsafe import Markup, escape
-
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+def _with_code(text: str) -> str:
+    """HTML of a text in which what stands in backticks is code, as a notebook's page shows it."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
 
 
 def _picture(answers: Mapping[str, dict[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsim.experiments.summary import CAUSES
-from cgsim.report.figure import PAPER, new_figure, style_of, styled
+from cgsim.report.figure import PAPER, few_between, new_figure, style_of, styled
 from cgsim.report.points import belongs, cost_words, point
 
 if TYPE_CHECKING:
@@ -172,19 +172,13 @@ def _curves(axes: Axes, frame: pd.DataFrame, x: str) -> None:
     axes.set_xticks(ticks, [_short(tick) for tick in ticks])
     axes.xaxis.minorticks_off()
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(_few_between)
+    axes.yaxis.set_minor_formatter(few_between)
     axes.tick_params(axis="y", which="minor", labelsize=7)
     if hidden:
         names = ", ".join(hidden)
         axes.text(
             0.02, 0.015, f"below {FLOOR_NS:g} ns: {names}", transform=axes.transAxes, fontsize=7.5
         )  # fmt: skip
-
-
-def _few_between(value: float, _: float) -> str:
-    """The label of a minor tick: 2 and 5 of each decade have one."""
-    digit = round(value / 10 ** np.floor(np.log10(value)))
-    return f"{value:g}" if digit in (2, 5) else ""
 
 
 def _smallest(values: pd.Series) -> float:
@@ -359,7 +353,7 @@ def memory_bars(frame: pd.DataFrame, n_keys: int) -> Figure:
 
 
 def workload_bars(frame: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
-    """Mean cost in each workload with its confidence interval, and the 99th percentile."""
+    """Mean cost in each workload with its confidence interval; the 99th percentile as text."""
     designs = list(dict.fromkeys(frame["design"]))
     with styled():
         figure, panels = new_figure(0.9 + 0.3 * len(designs), len(titles), sharey=True)
@@ -380,20 +374,18 @@ def _dots(axes: Axes, rows: pd.DataFrame) -> None:
         words = f"{cost_words(str(design), row)}; 99th percentile {row['p99_ns']:.3g} ns"
         point(axes, row["ns"], place, str(design), words)
     axes.errorbar(mean, places, xerr=error, fmt="none", ecolor="#000000", capsize=2, linewidth=1)
-    axes.plot(rows["p99_ns"], places, "|", color="#000000", markersize=11, markeredgewidth=1.4)
-    longest = float(np.nanmax(rows[["ns", "p99_ns"]].to_numpy(float)))
+    longest = float(np.nanmax(mean + error))
     for place, value, high, tail in zip(places, mean, mean + error, rows["p99_ns"], strict=True):
         if value != value:
             axes.text(0, place, " not possible", va="center", fontsize=8)
             continue
-        # a mean beside its bar; beyond the tick of the percentile where there is no room before it
-        apart = tail - high > 0.14 * longest
+        # the percentile as text: on the axis it would squeeze the bars
+        axes.text(high, place, f"  {value:.1f}", va="center", fontsize=8)
         axes.text(
-            high if apart else max(high, tail), place, f"  {value:.1f}", va="center", fontsize=8
-        )
-        if apart:
-            axes.text(tail, place, f" {tail:.0f}", va="center", fontsize=7, color="#555555")
+            1.0, place, f"p99 {tail:.0f}", va="center", ha="right", fontsize=7, color="#555555",
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
     axes.set_yticks(places, list(rows.index))
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
-    axes.set_xlim(0, 1.18 * longest)
+    axes.set_xlim(0, 1.4 * longest)

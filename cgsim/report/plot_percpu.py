@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cgsim.errors import UserError
-from cgsim.report.figure import new_figure, styled
+from cgsim.report.figure import COLOURS, new_figure, styled
 from cgsim.report.points import belongs, point
-from cgsim.report.sentences import plain, times
+from cgsim.report.sentences import join_names, plain, times, with_half
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#7A5195", "#B8860B", "#56B4E9")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "p")
 _LINE_BYTES = 64
@@ -29,7 +28,7 @@ _LINE_BYTES = 64
 
 def _style(number: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[number % len(_COLOURS)],
+        "color": COLOURS[number % len(COLOURS)],
         "linestyle": _DASHES[number % len(_DASHES)],
         "marker": _MARKERS[number % len(_MARKERS)],
     }
@@ -134,6 +133,38 @@ def winners(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     return rows
 
 
+def winners_sentence(frame: pd.DataFrame) -> str:
+    """Who is cheapest on the most CPUs at each share of reads; frame as of `winners`."""
+    most = frame["cpus"].max()
+    rows = winners(frame[frame["cpus"] == most])
+    said = [f"with {reads} reads {found}" for reads, found in rows]
+    tried = list(dict.fromkeys(frame["layout"]))
+    return f"On {most} CPUs, of {join_names(tried)}, the cheapest are: {'; '.join(said)}."
+
+
+def skew_sentence(frame: pd.DataFrame, one: pd.DataFrame) -> str:
+    """What skew does to a shared and a percpu word; beside it an update of one and the same word.
+
+    frame : columns layout, zipf, cpus, ns. one : of updates of one counter; layout, cpus, ns.
+    """
+    ends = (frame["zipf"].min(), frame["zipf"].max())
+    cpus = int(frame["cpus"].iloc[0])
+    at = {key: rows["ns"] for key, rows in frame.groupby(["layout", "zipf"])}
+    said = " and ".join(
+        f"{what} from {with_half(at[layout, ends[0]])} to {with_half(at[layout, ends[1]])}"
+        for layout, what in (("shared-atomic", "an atomic word"), ("percpu", "a percpu one"))
+    )
+    text = f"From exponent {ends[0]:g} to {ends[1]:g} an update goes, in ns, with {said}."
+    same = one[(one["layout"] == "percpu") & (one["cpus"] == cpus)]["ns"]
+    if len(same):
+        text += (
+            f" All {cpus} CPUs in the tight loop above paid {with_half(same)} for a percpu update: "
+            "there each waits for the one before, to the same word; here most are to different "
+            "words, and overlap."
+        )
+    return text
+
+
 def lines_and_sets(rows: Sequence[tuple[str, int, int]], cpus: int, sets: int) -> Figure:
     """Which line and which L1 set each CPU's copy is in.
 
@@ -197,11 +228,13 @@ def read_sentence(frame: pd.DataFrame, column: str, what: str) -> str:
 
 
 def lost_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    """A row per layout: ns per update, moves, interrupts, updates lost, in percent too."""
+    """A row per layout: moves, interrupts, updates lost, in percent too.
+
+    No times: how many moves and interrupts fall into updates differs between layouts.
+    """
     return [
         (
             str(row["layout"]),
-            plain(row["ns"]),
             f"{row['moves']}",
             f"{row['interrupts']}",
             f"{row['lost']} ({row['lost'] / row['updates']:.1%})",

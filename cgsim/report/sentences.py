@@ -7,7 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cgsim.experiments.paired import BEFORE, LEVEL, LEVEL_NS, UNDECIDED
-from cgsim.report.compare import agreement, growth, standing
+from cgsim.experiments.summary import interval_half_width
+from cgsim.report.compare import agreement, costs_of, growth, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,15 @@ def plain(value: float, significant: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def with_half(values: Any) -> str:
+    """The mean over seeds with the half-width of its 95 % interval: '3.57 +- 0.12'."""
+    half = interval_half_width(values)
+    mean = sum(values) / len(values)
+    if half != half:
+        return plain(mean)
+    return f"{plain(mean)} +- {plain(half, 2) if half > 1e-9 * abs(mean) else '0'}"
+
+
 def ns(value: float) -> str:
     """A time: '0.4 ns', '14.1 ns', '320 ns', 'less than 0.2 ns'."""
     if value < LEVEL_NS:
@@ -70,6 +80,18 @@ def leaders_sentence(rows: pd.DataFrame, what: str, machine: Machine | None = No
         if names:
             text += f"; {said} {join_names(names)}"
     return text + "."
+
+
+def share_sentence(rows: pd.DataFrame, whole_ns: float) -> str:
+    """How much of `whole_ns` the lookup alone is, without the way to the cgroup that all share."""
+    costs = {name: float(each.mean()) for name, each in costs_of(rows).items()}
+    cheap, dear = min(costs, key=lambda n: costs[n]), max(costs, key=lambda n: costs[n])
+    share = {name: 100 * cost / whole_ns for name, cost in costs.items()}
+    return (
+        "Without the way to the cgroup, which all designs share, the lookup is "
+        f"{plain(share[cheap], 2)} % of that with {cheap} and {plain(share[dear], 2)} % with "
+        f"{dear}."
+    )
 
 
 def growth_sentence(frame: pd.DataFrame, x: str, unit: str) -> str:
@@ -108,7 +130,7 @@ def flips(frame: pd.DataFrame, x: str, unit: str) -> str:
         else:
             parts.append((_amount(float(value), x), list(leaders)))
     if len(parts) == 1:
-        return f"Nothing is before {join_names(parts[0][1])} at any point."
+        return f"Nothing is cheaper than {join_names(parts[0][1])} at any point."
     steps = [f"from {start} {unit} on {join_names(names)}" for start, names in parts]
     return f"Who is in front changes: {'; '.join(steps)}."
 

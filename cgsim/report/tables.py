@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cgsim.designs import get_design
+from cgsim.experiments.places_of_use import fit
 from cgsim.report.sentences import per_cgroup_bytes
 
 if TYPE_CHECKING:
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from cgsim.designs.base import Design
+
 _READERS = {"rcu": "RCU", "mutex": "a mutex", "none": "nothing"}
+_DISPATCHED = "the dispatcher's section: rcu_read_lock, migrate_disable"
+"""What is held around designs that only programs can use, which take nothing themselves."""
 
 
 def html_table(
@@ -36,10 +41,17 @@ def designs_table(names: Sequence[str]) -> Any:
     designs = [get_design(name) for name in names]
     rows = [
         (d.name, _unbroken(d.mirrors), _unbroken(d.loads_to_datum),
-         _READERS.get(d.reader_side, d.reader_side), f"{d.max_keys:,}")
+         _reader(d), f"{d.max_keys:,}")
         for d in designs
     ]  # fmt: skip
     return html_table(headers, rows, texts=True)
+
+
+def _reader(design: Design) -> str:
+    """What is held while a datum is looked up and used."""
+    if design.reader_side == "none" and not fit(design.name, "driver").usable:
+        return _DISPATCHED
+    return _READERS.get(design.reader_side, design.reader_side)
 
 
 def _unbroken(text: str) -> str:
@@ -59,7 +71,7 @@ def machine_table(name: str) -> Any:
     ]  # fmt: skip
     memory = machine.memory.local_ns
     rows.append(("memory", "-", f"{machine.cycles(memory):.0f}", f"{memory:.1f}", "all"))
-    return html_table((f"{machine.title}", "size", "cycles", "ns", "of a"), rows)
+    return html_table((f"{machine.title}", "size", "cycles", "ns", "shared by"), rows)
 
 
 def _size(size_bytes: int) -> str:

@@ -236,7 +236,7 @@ def test_words_at_the_pointer(browser: Browser, tiny_report: Path) -> None:
     expect(tip).to_be_hidden()
     points = json.loads(figure.locator("script.points").inner_text())
     number = next(i for i, item in enumerate(points) if item[3].startswith("idr, 4 keys"))
-    svg = figure.locator("svg")
+    svg = figure.locator(".picture svg")
     svg.scroll_into_view_if_needed()
     box = svg.bounding_box()
     assert box
@@ -263,14 +263,15 @@ def test_designs_can_be_hidden(browser: Browser, tiny_report: Path) -> None:
     """A design's button hides its marks, and shows them again."""
     page, _, _ = visit(browser, tiny_report / "10_tiny.html")
     button = page.get_by_role("button", name="idr")
+    expect(button.locator("svg.sample path")).to_have_count(1)
     mark = page.locator('#fig-2 [data-design="idr"]').first
-    shown = page.locator("#fig-2 svg").screenshot()
+    shown = page.locator("#fig-2 .picture svg").screenshot()
     expect(button).to_have_attribute("aria-pressed", "true")
     button.focus()
     page.keyboard.press("Enter")
     expect(button).to_have_attribute("aria-pressed", "false")
     expect(mark).to_be_hidden()
-    assert page.locator("#fig-2 svg").screenshot() != shown
+    assert page.locator("#fig-2 .picture svg").screenshot() != shown
     button.click()
     expect(mark).to_be_visible()
     page.close()
@@ -303,7 +304,7 @@ def test_without_script(browser: Browser, tiny_report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((tiny_report / "10_tiny.html").as_uri())
-    expect(page.locator("#fig-2 svg")).to_be_visible()
+    expect(page.locator("#fig-2 .picture svg")).to_be_visible()
     expect(page.locator(".explorer table")).to_be_visible()
     expect(page.locator(".chips")).to_have_count(0)
     context.close()
@@ -314,7 +315,9 @@ def test_letters_on_a_phone(browser: Browser, tiny_report: Path) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 740})
     page = context.new_page()
     page.goto((tiny_report / "10_tiny.html").as_uri())
-    width = page.locator("#fig-2 svg").evaluate("node => node.getBoundingClientRect().width")
+    width = page.locator("#fig-2 .picture svg").evaluate(
+        "node => node.getBoundingClientRect().width"
+    )
     assert 7 * width / 576 >= 9
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     context.close()
@@ -325,7 +328,7 @@ def test_figures_are_dark_on_dark_pages(browser: Browser, tiny_report: Path) -> 
     context = browser.new_context(color_scheme="dark")
     page = context.new_page()
     page.goto((tiny_report / "10_tiny.html").as_uri())
-    svg = page.locator("#fig-2 svg")
+    svg = page.locator("#fig-2 .picture svg")
     assert "invert" in svg.evaluate("node => getComputedStyle(node).filter")
     page.emulate_media(media="print", color_scheme="dark")
     assert svg.evaluate("node => getComputedStyle(node).filter") == "none"

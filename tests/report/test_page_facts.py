@@ -1,4 +1,4 @@
-"""What pages say of themselves: code in their descriptions, their machine, the state they are of."""
+"""What pages say of themselves: code in descriptions, their machine, the state they are of."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_skew_and_losses() -> None:
     lost = pd.DataFrame(
         [{"layout": "a", "ns": 1.0, "moves": 2, "interrupts": 3, "lost": 5, "updates": 100}]
     )
-    assert plots.lost_rows(lost) == [("a", "1", "2", "3", "5 (5.0%)")]
+    assert plots.lost_rows(lost) == [("a", "2", "3", "5 (5.0%)")]
 
 
 def test_lines_and_sets_show_who_shares() -> None:

@@ -140,7 +140,7 @@ def test_growth_and_flips() -> None:
     one = frame[frame["n_keys"] == 8]
     assert "one point only" in sentences.growth_sentence(one, "n_keys", "keys")
     said = sentences.flips(one, "n_keys", "keys")
-    assert said == "Nothing is before direct, subsys and hash-rcu at any point."
+    assert said == "Nothing is cheaper than direct, subsys and hash-rcu at any point."
     walked = frame.assign(footprint_bytes=frame["n_keys"] * 1024)
     assert sentences.growth_sentence(walked, "footprint_bytes", "KiB").startswith(
         "From 1 to 64 KiB"

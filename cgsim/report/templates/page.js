@@ -39,6 +39,9 @@
         [...this.svg.querySelectorAll("[data-design]")].some((node) => node.dataset.design === name));
       this.buttons = designs.map((name) => {
         const button = make("button", { type: "button", textContent: name });
+        button.dataset.name = name;
+        const sample = this.sample(name);
+        if (sample) button.prepend(sample);
         button.addEventListener("click", () => {
           if (!hidden.delete(name)) hidden.add(name);
           figures.forEach((other) => other.redraw());
@@ -54,11 +57,35 @@
       this.redraw();
     }
 
+    // a piece of the design's line with its mark, for where the name at the line's end is out of sight
+    sample(name) {
+      const own = [...this.svg.querySelectorAll("[data-design]")].filter((node) => node.dataset.design === name);
+      const line = own.map((node) => node.querySelector(":scope > path")).find((path) =>
+        path && path.style.fill === "none" && path.style.stroke);
+      if (!line) return null;
+      const sample = document.createElementNS(SVG, "svg");
+      sample.setAttribute("class", "sample");
+      sample.setAttribute("viewBox", "0 0 28 8");
+      sample.setAttribute("aria-hidden", "true");
+      const stroke = document.createElementNS(SVG, "path");
+      stroke.setAttribute("d", "M0 4H28");
+      stroke.setAttribute("style", line.getAttribute("style"));
+      sample.append(stroke);
+      const mark = line.parentNode.querySelector("use");
+      if (mark) {
+        const copy = mark.cloneNode();
+        copy.setAttribute("x", "14");
+        copy.setAttribute("y", "4");
+        sample.append(copy);
+      }
+      return sample;
+    }
+
     redraw() {
       for (const node of this.svg.querySelectorAll("[data-design]"))
         node.style.display = hidden.has(node.dataset.design) ? "none" : "";
       for (const button of this.buttons)
-        button.setAttribute("aria-pressed", String(!hidden.has(button.textContent)));
+        button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.name)));
     }
 
     near(event) {
