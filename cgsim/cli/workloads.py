@@ -26,8 +26,7 @@ examples:
   cgsim workloads k8s-node
   cgsim workloads my-network.yml
   cgsim workloads network -p cpus=2 --export events.csv --lookups 2000
-  cgsim workloads gpu --export addresses.parquet --addresses --design idr --machine zen4-genoa \\
-    --lookups 100
+  cgsim workloads gpu --export a.npy --addresses --design idr --machine zen4-genoa --lookups 100
 
 Exported and recorded events have the columns time_ns, cpu, cgroup, key, event; cgsim simulate
 --workload events.csv plays them. The head of cgsim/workloads/recorded.py says how to record some.

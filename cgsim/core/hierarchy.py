@@ -11,7 +11,7 @@ cluster; the last is shared by a cluster or a socket and either non-inclusive (`
 emptied by what hits).
 """
 
-from cgsim.compile.block_access import add, fixed, get, put
+from cgsim.compile.block_access import add, element, fixed, get, put, put_element
 from cgsim.compile.intrinsics import peek_u32, poke_u32, unlikely
 from cgsim.compile.jit import inlined, internal
 from cgsim.core.block_fields import (
@@ -116,14 +116,14 @@ def _enter(cpu, line):
     """Note that a line enters the last level, or is used there."""
     entered = fixed(fixed(cpu, C_SYSTEM), S_ENTERED)
     if unlikely(entered != 0):
-        put(entered, line, get(cpu, C_RETIRE))
+        put_element(entered, line, get(cpu, C_RETIRE))
 
 
 @internal
 def _replaced(cpu, line):
     """Whether strangers have replaced a line of the last level since it entered."""
     system = fixed(cpu, C_SYSTEM)
-    entered = get(fixed(system, S_ENTERED), line)
+    entered = element(fixed(system, S_ENTERED), line)
     age = max(get(cpu, C_RETIRE) - entered, 0)
     draw = random_bits(line, entered, 0) >> 63 - DRAW_BITS
     return not is_left(share_left(age, fixed(system, S_RETENTION)), draw)

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from cgsim.compile.jit import JIT_DISABLED, inlined
+from cgsim.compile.jit import JIT_DISABLED
 
 DRAW_BITS = 53
 
@@ -20,6 +20,10 @@ if JIT_DISABLED:
         """The share of lines left after `age`, of which half are left after `half` (same unit)."""
         halves = age / half
         return 2.0 ** -(halves * math.sqrt(halves))
+
+    def is_left(share, draw):
+        """Whether a line is left of which this share is; draw : random, of DRAW_BITS bits."""
+        return draw * 2.0**-DRAW_BITS < share
 
 else:
 
@@ -38,8 +42,13 @@ else:
 
         return types.float64(types.int64, types.int64), codegen
 
+    @intrinsic
+    def is_left(typingctx, share, draw):
+        """Whether a line is left of which this share is; draw : random, of DRAW_BITS bits."""
 
-@inlined
-def is_left(share, draw):
-    """Whether a line is left of which this share is; draw : random, of DRAW_BITS bits."""
-    return draw * 2.0**-DRAW_BITS < share
+        def codegen(context, builder, signature, arguments):
+            real = ir.DoubleType()
+            drawn = builder.fmul(builder.sitofp(arguments[1], real), real(2.0**-DRAW_BITS))
+            return builder.fcmp_ordered("<", drawn, arguments[0])
+
+        return types.boolean(types.float64, types.int64), codegen

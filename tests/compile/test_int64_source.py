@@ -23,8 +23,10 @@ from cgsim.core import scheduler
 CORE = Path(b.__file__).parent
 ARRAYS = {"C_CAUSES": len(b.CAUSES), "C_WAIT": b.WAIT_BUCKETS}
 """The arrays within blocks, and how many words they have."""
-ARRAY_POINTERS = {"C_NOTES"}
+ARRAY_POINTERS = {"C_NOTES", "S_ENTERED", "S_QUEUE", "S_SHARES"}
 """Fields that hold the address of an array of its own."""
+ARRAYS_BEHIND = {"S_LOG": "_HEADER"}
+"""Fields that hold the address of fields with an array behind them, and how many fields."""
 POSITIVE = {
     "fixed(level, K_SETS)": "sets of a level; the profile's reader refuses less than 1",
     "get(cache, _STRIDE)": "bytes of a slab object, at least 8",
@@ -37,6 +39,7 @@ WITHIN_A_WORD = {
     "shift": "of a page, at most 30",
     "get(cpu, C_LAST_SHIFT)": "of a page, at most 30; 62 at the start",
     "core - 62 * word": "word is core // 62, so 0 to 61",
+    "core": "of a machine that is touched in bulk: at most 61",
 }
 """Shifts that are no constants, and why they are 0 to 63."""
 _LARGE = 1 << 31
@@ -91,9 +94,9 @@ def _operations(function: Function) -> list[tuple[type[ast.operator], ast.expr, 
     return found
 
 
-def _places(functions: list[Function]) -> list[tuple[str, ast.Call]]:
+def _places(functions: list[Function]) -> list[tuple[Function, ast.Call]]:
     return [
-        (function.module, node)
+        (function, node)
         for function in functions
         for node in ast.walk(function.node)
         if isinstance(node, ast.Call)
@@ -142,17 +145,25 @@ def test_no_word_is_both_a_field_and_an_element() -> None:
         for word in range(vars(b)[name], vars(b)[name] + count)
     }
     elements = 0
-    for module, call in _places(FUNCTIONS):
+    for function, call in _places(FUNCTIONS):
+        module = function.module
         assert isinstance(call.func, ast.Name)
         place, index = call.args[:2]
         if call.func.id in _ELEMENT:
             elements += 1
             if ast.unparse(place) == "cpu":
                 assert _array_of(module, index) in ARRAYS, ast.unparse(call)
+            elif (pointer := _pointer(function, place)) in ARRAYS_BEHIND:
+                assert ast.unparse(index).startswith(f"{ARRAYS_BEHIND[pointer]} + ")
             else:
-                assert _pointer(place) in ARRAY_POINTERS, ast.unparse(call)
+                assert pointer in ARRAY_POINTERS, ast.unparse(call)
         else:
-            assert _pointer(place) not in ARRAY_POINTERS, ast.unparse(call)
+            pointer = _pointer(function, place)
+            assert pointer not in ARRAY_POINTERS, ast.unparse(call)
+            if pointer in ARRAYS_BEHIND:
+                fields, at = ARRAYS_BEHIND[pointer], _constant(module, index)
+                assert at is not None
+                assert at < vars(importlib.import_module(module))[fields]
             named = ast.unparse(index)
             if named.startswith("C_") and (value := _constant(module, index)) is not None:
                 assert value not in words, ast.unparse(call)
@@ -178,10 +189,27 @@ def _array_index(node: ast.expr) -> ast.expr:
     return node.left if isinstance(node, ast.BinOp) else node
 
 
-def _pointer(place: ast.expr) -> str:
-    """The field whose value is the address, as in `fixed(cpu, FIELD)`."""
+def _pointer(function: Function, place: ast.expr) -> str:
+    """The field whose value is the address: `fixed(cpu, FIELD)`, or a name that came from there."""
+    if isinstance(place, ast.BinOp):
+        return _pointer(function, place.left)
+    if isinstance(place, ast.Name):
+        sources = {_pointer(function, value) for value in _values_of(function, place.id)}
+        return sources.pop() if len(sources) == 1 else ""
     is_field = isinstance(place, ast.Call) and ast.unparse(place.func) in _FIELD
     return ast.unparse(place.args[1]) if is_field and isinstance(place, ast.Call) else ""
+
+
+def _values_of(function: Function, name: str) -> list[ast.expr]:
+    """What a local name is given; of a loop over a range, where it begins."""
+    values: list[ast.expr] = []
+    for node in ast.walk(function.node):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            values.append(node.value)
+        elif isinstance(node, ast.For) and ast.unparse(node.target) == name:
+            assert isinstance(node.iter, ast.Call)
+            values.append(node.iter.args[0])
+    return values
 
 
 def test_what_is_fixed_is_not_written() -> None:
