@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _MEASURED = "measured"
 _NOISY = 0.1
+_STEADY_CLOCK = 0.03
 _KIB, _MIB = 1 << 10, 1 << 20
 _DISTANCES = ("same_core", "same_cluster", "same_socket", "other_socket", "far_socket")
 
@@ -161,10 +162,10 @@ def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration
     host = read_host()
     document = host_document(host, nearest)
     effort = QUICK if quick else full_effort(host)
-    figures = {"clock": measure_clock(effort.repeats)}
+    measure_clock()  # the quickest is known before anything is counted in cycles
     earlier = measure_pairs(usable_cpus(), effort.bursts)
     region = Region(effort.window_bytes, huge=True)
-    figures |= measure_core(region, effort.repeats)
+    figures = measure_core(region, effort.repeats)
     conflicts = _conflicts(region, host, effort)
     for name, size in _parallel_sizes(host, effort).items():
         figures[name] = measure_parallelism(region, size, effort.repeats)
@@ -173,7 +174,7 @@ def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration
     ladder = measure_ladder(effort.largest_bytes, effort.pages, effort.repeats)
     later = measure_pairs(usable_cpus(), effort.bursts)
     pairs = {pair: _quicker(earlier[pair], later[pair]) for pair in later}
-    figures["clock after"] = measure_clock(effort.repeats)
+    figures["clock"] = measure_clock()
     if entries is not None:
         figures["window"] = entries
 
@@ -465,9 +466,11 @@ def _warnings(
     load, cpus = os.getloadavg()[0], len(usable_cpus())
     if load > 0.5 * cpus:
         found.append(f"Other work ran: the load average was {load:.1f} on {cpus} CPUs.")
-    before, after = figures["clock"], figures["clock after"]
-    if max(before.spread, after.spread, abs(after.value / before.value - 1)) > 0.03:
-        found.append(f"The clock moved: {before.value:.2f} GHz before, {after.value:.2f} after.")
+    if figures["clock"].spread > _STEADY_CLOCK:
+        found.append(
+            f"The clock is not steady (spread {figures['clock'].spread:.0%}): something else takes "
+            "part of the core; what was measured at its quickest was taken."
+        )
     spreads = [f.spread for f in figures.values()] + [rung.figure.spread for rung in ladder.sizes]
     noisy = sum(spread > _NOISY for spread in spreads)
     if noisy > len(spreads) // 10:
