@@ -134,10 +134,11 @@ def recommend(
     `why` (why not, or its limits), `ns` (what a lookup adds to `place_ns`), `low`, `high` (with the
     model's error), `seeds_ns` (half-width over seeds), `share`, `share_low`, `share_high` (of a
     CPU's time), `bytes` (of one cgroup: fields, areas, data), `measured`; and `borders`, each with
-    `what`, `at`, `recommended`, `why`, `by_ns`, `error_ns`; and `machines`, each with `machine`,
-    `pairs` (with a claimed order there and here) and `turned` (those in another order there);
-    `updates` of the first two: `design`, `n_cgroups`, `n_keys` and `operations`, each with locked
-    instructions, bytes allocated and waiting for a grace period, ns and how many were timed.
+    `what`, `at`, `recommended` (None: none of those compared can be used), `why`, `by_ns`,
+    `error_ns`; and `machines`, each with `machine`, `pairs` (with a claimed order there and here)
+    and `turned` (those in another order there); `updates` of the first two: `design`, `n_cgroups`,
+    `n_keys` and `operations`, each with locked instructions, bytes allocated and waiting for a
+    grace period, ns and how many were timed.
 
     Raises UserError for a bad argument.
     """
@@ -401,9 +402,12 @@ def elsewhere(study: Study, machines: Sequence[str] = OTHER_SERVERS) -> dict[str
 def _flip(costs: Costs, point: Point, chosen: str) -> tuple[dict[str, Any] | None, Costs]:
     """(who is before the chosen design at another point, None if nobody is; the costs there)."""
     order = by_cost(costs.added)
-    general = [name for name in order if not narrows(name, point.user)]
+    general = [name for name in order if not limits(name)]
     wanted = [*order[:_CONTENDERS], *general[:1], chosen]
     usable, left = able(point.user, point.n_keys, wanted)
+    if not usable:
+        none = {"recommended": None, "why": left[chosen], "by_ns": None, "error_ns": None}
+        return none, costs
     there = cost_at(point, usable, _BORDER_SEEDS)
     best = by_cost(there.added)[0]
     if chosen in left:

@@ -190,7 +190,7 @@ def flips(answer: Mapping[str, Any]) -> list[str]:
     said = []
     for border in answer["borders"]:
         where = f"on {border['at']}" if border["what"] == "machine" else _amount(border)
-        said.append(f"{where} {border['recommended']} ({border['why']})")
+        said.append(f"{where} {border['recommended'] or 'none'} ({border['why']})")
     return said
 
 

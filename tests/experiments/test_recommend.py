@@ -9,6 +9,7 @@ import pytest
 import cgsim
 from cgsim.cli.command_line import run
 from cgsim.errors import UserError
+from cgsim.report import advice
 
 FEW = ["list", "table", "direct", "direct-inlined", "cgroup-storage", "hash"]
 SMALL = {"replicates": 3, "lookups": 100, "designs": FEW}
@@ -41,6 +42,19 @@ def test_an_answer_names_what_can_be_used_and_why_not_the_rest() -> None:
         each["operation"] for each in answer["updates"][0]["operations"]
     }
     assert answer == cgsim.recommend("packet-hook", n_keys=4, borders=False, **SMALL)
+
+
+@pytest.mark.compiled
+def test_a_border_beyond_which_none_can_be_used_names_none() -> None:
+    """All that are compared hold 64 data of a cgroup: at 256 keys there is no answer."""
+    answer = cgsim.recommend(
+        "packet-hook", n_keys=16, n_cgroups=20, replicates=3, lookups=40, machines=[],
+        designs=["direct", "direct-inlined"],
+    )  # fmt: skip
+    (border,) = (each for each in answer["borders"] if each["what"] == "keys")
+    assert (border["at"], border["recommended"]) == (256, None)
+    assert "256 keys asked for" in border["why"]
+    assert "at 256 keys none (256 keys asked for" in advice.printed(answer)
 
 
 @pytest.mark.compiled
