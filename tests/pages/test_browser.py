@@ -168,7 +168,7 @@ def record_latency(page: Page, what: str, slider: Locator, picture: str, directo
     page.evaluate("moves.length = 0")
     for move in range(MOVES):
         page.keyboard.press("ArrowLeft" if move % 2 else "ArrowRight")
-        page.wait_for_function("(n) => moves.length > n", arg=move, timeout=10_000)
+        page.wait_for_function("(n) => moves.length > n", arg=move, timeout=60_000)
     times = sorted(page.evaluate("moves"))
     load = os.getloadavg()[0]
     found = {
