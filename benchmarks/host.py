@@ -1,4 +1,4 @@
-"""This host: calibrated, measured, predicted; writes host.yml, host.csv and cold_code.csv.
+"""This host: calibrated, measured, predicted; writes host.yml and host.csv.
 
 Run with `python -m benchmarks.host`, into data/validation, on a host as quiet as can be had; takes
 about ten minutes, nearly all of it to compile the engine for each design. Nothing is fitted to the
@@ -26,25 +26,10 @@ KEYS = (8,)
 REPEATS = 15
 
 
-def cold_code(designs: Sequence[str]) -> pd.DataFrame:
-    """What code costs that is out of the core: isolated lookups of data in the first cache."""
-    parts = []
-    for cold in (False, True):
-        frame = measure(
-            designs, n_cgroups=(1,), n_keys=(8,), modes=("isolated",), footprint_bytes=64,
-            repeats=REPEATS, cold_code=cold,
-        )  # fmt: skip
-        parts.append(frame.assign(code="cold" if cold else "warm", host=host_load()))
-    return pd.concat(parts, ignore_index=True)
-
-
 def main(designs: Sequence[str] = DESIGNS) -> None:
     """Calibrate, measure, predict, and write both files."""
     found = calibrate()
     write_atomically(data_path("validation", "host.yml"), found.text())
-    cold = cold_code(designs)
-    text = cold.to_csv(index=False, float_format="%.5g", lineterminator="\n")
-    write_atomically(data_path("validation", "cold_code.csv"), text)
     parts = []
     for name in designs:
         load = host_load()

@@ -25,7 +25,6 @@ def write() -> None:
     text = text.replace("{families}", _families(families))
     text = text.replace("{groups}", _groups(rows))
     text = text.replace("{worst}", _worst(rows))
-    text = text.replace("{cold}", _cold_code(pd.read_csv(data_path("validation", "cold_code.csv"))))
     text = text.replace("{load}", _load(pd.read_csv(data_path("validation", "host.csv"))))
     write_atomically(OUT, text)
 
@@ -63,14 +62,6 @@ def _groups(rows: pd.DataFrame) -> str:
             for row in table.to_dict("records")
         ]
     return "\n".join(lines)
-
-
-def _cold_code(rows: pd.DataFrame) -> str:
-    """What each design's lookup costs more with its code out of the core (ns)."""
-    bare = rows[rows["caller"] == "bare"].pivot(index="design", columns="code", values="ns")
-    more = (bare["cold"] - bare["warm"]).sort_values()
-    said = ", ".join(f"{design} {ns:.0f}" for design, ns in more.items())
-    return f"{said} ns more; the designs lie {more.max() - more.min():.0f} ns apart in that"
 
 
 def _load(rows: pd.DataFrame) -> str:

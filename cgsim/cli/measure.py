@@ -27,7 +27,6 @@ def add(verbs: Any) -> None:
 examples:
   cgsim measure --design idr,list --cgroups 1000 --keys 8
   cgsim measure --design idr --machine zen5-vm --json
-  cgsim measure --design table,hash-rcu --mode isolated --footprint 64 --cgroups 1 --cold-code
 
 "bare" is the lookup alone, the other row its caller's turn. ns is the lower quartile of the
 repetitions. With --machine the same lookups are predicted on it, with the instructions of the
@@ -42,8 +41,6 @@ native code, counted step by step. Best on a quiet host, and on the profile of c
                       help="read before each isolated lookup")  # fmt: skip
     verb.add_argument("--repeats", metavar="N", type=int, default=15, help="3 to 1000")
     verb.add_argument("--machine", metavar="NAME|FILE", help="predict on it, too")
-    verb.add_argument("--cold-code", action="store_true",
-                      help="isolated lookups after 128 KiB of other code")  # fmt: skip
     add_json(verb)
 
 
@@ -62,7 +59,6 @@ def run(options: argparse.Namespace) -> None:
         footprint_bytes=options.footprint,
         repeats=options.repeats,
         machine=machine,
-        cold_code=options.cold_code,
     )
     if options.json:
         print_json({"host": load, "rows": records(frame)})

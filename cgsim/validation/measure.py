@@ -20,12 +20,19 @@ from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
 from cgsim.core.system import System
 from cgsim.designs.base import list_designs
-from cgsim.errors import UserError, out_of_range
+from cgsim.errors import out_of_range
 from cgsim.experiments.places_of_use import IN_KERNEL, USERS, calls, fit, for_user, own_programs
 from cgsim.kernel import load_kernel
 from cgsim.limits import Range, check_choice, check_common
 from cgsim.machines.system_spec import system_spec
-from cgsim.stage.callers import BEHIND_DISPATCH, IGNORE_DATUM, IN_HAND, NO_CALLER, Caller
+from cgsim.stage.callers import (
+    BEHIND_DISPATCH,
+    ENTRY_BYTES,
+    IGNORE_DATUM,
+    IN_HAND,
+    NO_CALLER,
+    Caller,
+)
 from cgsim.stage.loops import DEPENDENT, THROUGHPUT, Harness, compiled_for, run_lookups
 from cgsim.stage.population import build_population, design_of
 from cgsim.stage.surroundings import HeapSurroundings
@@ -36,7 +43,7 @@ from cgsim.validation.host.lookups import (
     timed_alone,
 )
 from cgsim.validation.host.stepping import count_instructions
-from cgsim.validation.host.timing import times
+from cgsim.validation.host.timing import at_best, times
 from cgsim.validation.summary import UNSTABLE
 
 if TYPE_CHECKING:
@@ -93,8 +100,8 @@ class Bench:
     def _use(self, who: str) -> int:
         return IGNORE_DATUM if who == "bare" else self.stage.use
 
-    def native(self, mode: str, who: str, repeats: int, cold_code: bool = False) -> np.ndarray:
-        """float64[repeats]: ns of a lookup; cold_code : as of `measure`."""
+    def native(self, mode: str, who: str, repeats: int) -> np.ndarray:
+        """float64[repeats]: ns of a lookup."""
         caller, use = self.caller(who), self._use(who)
         space = self.population.native
         if mode != "isolated":
@@ -104,9 +111,9 @@ class Bench:
                 run_lookups(space, *self.what, self.order, number, use, _NO_HARNESS, caller)
 
             return times(run, len(self.order), repeats)
-        return self._native_alone(caller._replace(use=use), repeats, cold_code)
+        return self._native_alone(caller._replace(use=use), repeats)
 
-    def _native_alone(self, caller: Caller, repeats: int, cold_code: bool) -> np.ndarray:
+    def _native_alone(self, caller: Caller, repeats: int) -> np.ndarray:
         """Of each repetition the mean of its middle half of lookups, less the stamps' own time.
 
         The counter ticks coarsely on some guests, so means of the middle half are taken.
@@ -114,21 +121,20 @@ class Bench:
         loop = compiled_for(native_alone, type(self.population.parameters))
         number = min(1000, max(_LONGEST_ALONE_BYTES // max(self.footprint_bytes, 1) // 4, 40))
         stamps = np.zeros(number, dtype=np.int64)
-        ring, lines = address_of(self.ring), self.footprint_bytes // 64
         tick_ns, empty = stamp_ns()
-        if cold_code:
-            empty = 0.0  # the code alone has been taken off, its stamps too
-        found = np.empty(repeats)
-        for i in range(-1, repeats):
-            first = (i + 1) * number % (_STREAM - number)
+        ring, lines = address_of(self.ring), self.footprint_bytes // 64
+        first = 0
+
+        def one() -> float:
+            nonlocal first
             part = self.order[first : first + number]
-            moved = caller._replace(stream=caller.stream + 16 * first)
-            what = (self.population.native, *self.what, part, moved, ring, lines)
-            loop(*what, int(cold_code), stamps)
-            if i >= 0:
-                middle = np.sort(stamps)[number // 4 : -(number // 4)]
-                found[i] = (middle.mean() - empty) * tick_ns
-        return np.maximum(found, 0.01)
+            moved = caller._replace(stream=caller.stream + ENTRY_BYTES * first)
+            first = (first + number) % (_STREAM - number)
+            loop(self.population.native, *self.what, part, moved, ring, lines, stamps)
+            return float(np.sort(stamps)[number // 4 : -(number // 4)].mean()) * tick_ns
+
+        one()
+        return np.maximum(at_best(one, repeats) - empty * tick_ns, 0.01)
 
     def instructions(self, mode: str, who: str) -> float | None:
         """Instructions of a lookup's native code, its loop included; None: cannot be counted."""
@@ -221,7 +227,6 @@ def measure(
     repeats: int = 15,
     seed: int = 1,
     machine: Machine | None = None,
-    cold_code: bool = False,
 ) -> pd.DataFrame:
     """Time lookups of designs natively on this host.
 
@@ -232,8 +237,6 @@ def measure(
     modes : "throughput", "dependent", "isolated" (alone, after a read of `footprint_bytes`)
     repeats : of each; each is some thousand lookups
     machine : also predict them on it, with the native code's instruction counts
-    cold_code : run each isolated lookup after 128 KiB of other code, so that its instructions and
-        its branches' targets are out of the core; no machine predicts that
 
     Returns
     -------
@@ -253,11 +256,6 @@ def measure(
         check_common("measure", n_cgroups=count, footprint_bytes=footprint_bytes, seed=seed)
     for count in n_keys:
         check_common("measure", n_keys=count)
-    if cold_code and (tuple(modes) != ("isolated",) or machine is not None):
-        raise UserError(
-            f"measure: cold_code = True with modes {tuple(modes)} and machine = "
-            f"{machine and machine.name}; allowed: modes isolated, no machine"
-        )
     if not names or not modes:
         raise out_of_range("measure", "designs", names, "one design and one mode at least")
     rows: list[dict[str, Any]] = []
@@ -267,7 +265,7 @@ def measure(
             for keys in n_keys:
                 if keys <= most:
                     bench = Bench(name, cgroups, keys, footprint_bytes, seed)
-                    rows += _rows(bench, name, modes, repeats, machine, cold_code)
+                    rows += _rows(bench, name, modes, repeats, machine)
     return pd.DataFrame(rows)
 
 
@@ -277,13 +275,12 @@ def _rows(
     modes: Sequence[str],
     repeats: int,
     machine: Machine | None,
-    cold_code: bool,
 ) -> list[dict[str, Any]]:
     rows = []
     counts: dict[tuple[str, str], float | None] = {}
     for mode in modes:
         for who in ("bare", bench.user):
-            values = bench.native(mode, who, repeats, cold_code)
+            values = bench.native(mode, who, repeats)
             low, middle, high = (float(v) for v in np.percentile(values, (25, 50, 75)))
             row = {
                 "design": name,

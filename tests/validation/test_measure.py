@@ -61,7 +61,6 @@ def test_a_bench_does_not_measure_nothing() -> None:
         ({"repeats": 1}, "repeats = 1"),
         ({"n_cgroups": [0]}, "n_cgroups = 0"),
         ({"designs": []}, "one design and one mode"),
-        ({"cold_code": True}, "allowed: modes isolated, no machine"),
     ],
 )
 def test_bad_arguments_are_refused(options: dict[str, object], message: str) -> None:

@@ -72,29 +72,6 @@ def _no_operations(count):
 ) = (_no_operations(count) for count in WINDOWS)
 
 
-COLD_CODE_BYTES = 1 << 17
-"""Of the jumps of `cold_code`: more than caches of instructions and tables of targets hold."""
-
-
-@intrinsic
-def cold_code(typingctx):
-    """Jump once through each line of `COLD_CODE_BYTES` of code, backwards.
-
-    So that no prefetcher of the next line brings what stands behind it.
-    """
-
-    def codegen(context, builder, signature, arguments):
-        kind = ir.FunctionType(ir.VoidType(), [])
-        jump = "jmp" if X86 else "b"
-        back = f"{jump} . - 64\n.p2align 6\n"
-        lines = f"{jump} 2f\n.p2align 6\n.rept {COLD_CODE_BYTES // 64 - 2}\n{back}.endr\n"
-        text = f"{jump} 3f\n.p2align 6\n{lines}3: {back}2:"
-        builder.asm(kind, text, ",".join(_FLAGS), [], True)
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
 def _stamp_text():
     if X86:
         return "lfence\nrdtsc\nlfence\nshl $$32, %rdx\nor %rdx, %rax", "={rax},~{rdx}"

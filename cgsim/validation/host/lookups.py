@@ -13,7 +13,7 @@ from cgsim.stage.callers import (
     fetch,
     use_datum,
 )
-from cgsim.validation.host.instructions import cold_code, stamp
+from cgsim.validation.host.instructions import stamp
 
 
 @njit
@@ -39,11 +39,10 @@ def turn(space, design, cgroup, key, number, i, caller):
 
 
 @njit
-def native_alone(space, design, cgroups, keys, order, caller, ring, lines, cold, stamps):
+def native_alone(space, design, cgroups, keys, order, caller, ring, lines, stamps):
     """Time-stamp ticks of each turn, after a read of `lines` lines from raw address `ring`.
 
-    cold : 1: each turn comes after other code (`cold_code`); its ticks are those of both, less
-    those of the other code alone just before. stamps : int64[n], overwritten.
+    stamps : int64[n], overwritten.
     """
     total = 0
     for i in range(order.shape[0]):
@@ -53,15 +52,9 @@ def native_alone(space, design, cgroups, keys, order, caller, ring, lines, cold,
         # a lookup without a caller has its arguments in registers
         number = opaque(order[i, 1])
         cgroup, key = opaque(cgroups[order[i, 0]]), opaque(keys[number])
-        alone = 0
-        for last in range(1 - cold, 2):
-            begin = stamp()
-            if cold != 0:
-                cold_code()
-            if last != 0:
-                total += opaque(turn(space, design, cgroup, key, number, i, caller))
-            stamps[i] = stamp() - begin - alone
-            alone = stamps[i]
+        begin = stamp()
+        total += opaque(turn(space, design, cgroup, key, number, i, caller))
+        stamps[i] = stamp() - begin
     return total
 
 
