@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from examples import examples
 from reference_cache import RefLevel, replay_reference
 
 from benchmarks.reference_traces import (
@@ -23,7 +24,7 @@ from cgsim.trace_replay.geometry import parse_caches, parse_tlb
 from cgsim.trace_replay.replay import FalselySharedLine, FalseSharing, Replay, replay, replay_file
 
 GOLDEN = golden_counts()
-SHORT = 60_000
+SHORT = examples(60_000)
 SMALL = "L1:2KiB/4,L2:12KiB/8,L3:96KiB/12"
 slow = pytest.mark.slow
 both = pytest.mark.parametrize("name", ["T1", "T2"])

@@ -33,6 +33,9 @@ from cgsim.workloads.catalogue import shared
 from cgsim.workloads.network import NetworkWorkload
 from cgsim.workloads.popularity import zipf_pmf
 
+# Statistics take more rows than are made without the compiler.
+pytestmark = pytest.mark.compiled
+
 NAMES = list_workloads()
 SEED = 20180313
 TOO_UNLIKELY = 1e-4
@@ -98,7 +101,6 @@ def test_a_stream_is_well_formed(name: str) -> None:
     check_bounds(workload, stream, SEED)
 
 
-@pytest.mark.compiled
 @pytest.mark.parametrize("cpus", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_the_same_in_any_pieces_and_on_any_threads(name: str, cpus: int) -> None:
@@ -254,7 +256,6 @@ def test_an_overloaded_cpu_never_idles_and_loses_packets() -> None:
     assert feeds._feeds[0].times_ring_full > 0  # type: ignore[union-attr]
 
 
-@pytest.mark.compiled
 def test_the_mix_is_kept_whatever_the_trains() -> None:
     """Mean payload per packet, read from the lines that the copy to the user touches."""
     parts: dict[str, Any] = {
@@ -480,7 +481,6 @@ network_values = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.compiled
 @settings(max_examples=examples(40))
 @given(values=network_values, n=st.integers(4, 500), seed=st.integers(0, (1 << 63) - 1))
 def test_network_streams_hold_over_the_ranges(values: dict, n: int, seed: int) -> None:
@@ -509,7 +509,6 @@ gpu_values = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.compiled
 @settings(max_examples=examples(40))
 @given(values=gpu_values, n=st.integers(1, 500), seed=st.integers(0, (1 << 63) - 1))
 def test_gpu_streams_hold_over_the_ranges(values: dict, n: int, seed: int) -> None:
