@@ -115,6 +115,7 @@ def test_in_bulk_is_line_by_line(name: str, cpus: int, changes: dict[str, Any]) 
         assert np.array_equal(ours, theirs), f"array {number}"
 
 
+@pytest.mark.compiled  # with as many turns as compiled code makes
 def test_the_turns_reach_what_can_differ() -> None:
     """Hits and misses of all levels, dirty lines that leave, lines that other cores take."""
     system, _ = ends("zen5-vm", 2, _SMALL)
