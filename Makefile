@@ -84,11 +84,13 @@ notebooks: $(STAMP)
 lab: notebooks
 	$(BIN)/jupyter lab --port=$(PORT) $(if $(filter no,$(BROWSER)),--no-browser) notebooks
 
-# Compiled lines count as covered even where they never ran, so the compiler is off here.
+# Of compiled code no line is seen to run: the engine's tests run with the compiler off, the others,
+# which simulate through it, at its speed.
 coverage: $(STAMP)
 	$(BIN)/python -m coverage erase
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest -m "not slow and not compiled" \
-	  $(PYTEST_PARALLEL)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest \
+	  -m "engine and not slow and not compiled" -n 2 --dist worksteal
+	$(BIN)/python -m coverage run -m pytest -m "not engine and not slow" $(PYTEST_PARALLEL)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

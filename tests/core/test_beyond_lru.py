@@ -74,6 +74,7 @@ def hits_of_a_cycle(lines: int, random: bool) -> float:
     return 1 - (system.counters()["L2_misses"] - before) / lines
 
 
+@pytest.mark.compiled
 def test_random_replacement_keeps_a_part_of_a_cycle_that_lru_loses() -> None:
     """h = (15 / 16) ** (24 (1 - h)) has its root at 0.42 (24 lines to a set of 16)."""
     assert hits_of_a_cycle(24576, random=False) < 0.02

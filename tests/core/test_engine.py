@@ -669,6 +669,7 @@ def sleep(space, ticks):
     pause(space, ticks, 0)
 
 
+@pytest.mark.compiled
 def test_strangers_replace_what_lies_untouched_in_the_last_level() -> None:
     half = 6_000_000.0
     levels = system_spec(load_machine("zen5-vm")).levels

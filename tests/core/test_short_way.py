@@ -27,7 +27,7 @@ _HARNESS = Harness(instructions=7, ticks=0, chain=1)
 _CLOCKS = (b.C_RETIRE, b.C_DISPATCH, b.C_INSTRUCTIONS, b.C_ACCESSES, b.C_BRANCHES, b.C_MISPREDICTS)
 
 
-_LOOKUPS = 300 if JIT_DISABLED else 3000
+_LOOKUPS = 60 if JIT_DISABLED else 3000
 _NARROW = {"alu_entries": 4, "agu_entries": 3, "rob_entries": 40}
 
 

@@ -104,6 +104,7 @@ def test_dropping_a_key_grows_with_cgroups() -> None:
     assert many["waiting_bytes"] == 10 * few["waiting_bytes"]
 
 
+@pytest.mark.compiled
 def test_dropping_a_key_walks_its_list_where_there_is_one() -> None:
     """dmem: two lists a pool, its reference and its region's; nothing of cgroups without one."""
     few, many = (played("dmem", n_cgroups=n).loc["drop key"] for n in (50, 500))

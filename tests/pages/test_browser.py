@@ -140,11 +140,13 @@ def lost_on_paper(browser: Browser, path: Path, directory: Path) -> list[str]:
 # From a key to the picture: the page's own clock, from the key to the frame after the last change.
 WATCH = """(selector) => {
   window.moves = [];
+  window.changed = 0;
   let pressed = 0;
   document.addEventListener("keydown", () => { pressed = performance.now(); }, true);
   new MutationObserver((changes) => {
     const seen = changes.some((change) =>
       (change.target.closest ? change.target : change.target.parentElement)?.closest(selector));
+    if (seen) window.changed = performance.now();
     if (!seen || !pressed) return;
     const began = pressed;
     pressed = 0;
@@ -162,13 +164,14 @@ def record_latency(page: Page, what: str, slider: Locator, picture: str, directo
     only.
     """
     page.evaluate(WATCH, picture)
-    slider.focus()
-    page.keyboard.press("ArrowLeft")  # so that there is a place to the right
+    slider.press("ArrowLeft")  # so that there is a place to the right
     page.wait_for_timeout(2000)
     page.evaluate("moves.length = 0")
     for move in range(MOVES):
-        page.keyboard.press("ArrowLeft" if move % 2 else "ArrowRight")
-        page.wait_for_function("(n) => moves.length > n", arg=move, timeout=60_000)
+        slider.press("ArrowLeft" if move % 2 else "ArrowRight")
+        # a late part of this move's picture must not be taken for the next one's
+        done = "(n) => moves.length > n && performance.now() - changed > 200"
+        page.wait_for_function(done, arg=move, timeout=60_000)
     times = sorted(page.evaluate("moves"))
     load = os.getloadavg()[0]
     found = {

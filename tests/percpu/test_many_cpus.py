@@ -24,6 +24,9 @@ from cgsim.validation.published import compare_orders, validate_published
 ATOMIC, PADDED, PACKED, PLAIN = "shared-atomic", "padded", "packed", "shared-plain"
 XEON = "xeon-8176-8s"
 
+# Thousands of updates on hundreds of CPUs.
+pytestmark = pytest.mark.compiled
+
 
 def cost(layout: str, cpus: int, machine: str | Machine = XEON, **options: Any) -> pd.Series:
     return update_cost(layout, machine, cpus, updates=3000, **options).iloc[0]

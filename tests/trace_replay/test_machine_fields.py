@@ -181,6 +181,7 @@ def test_the_small_machine(tmp_path: Path, cpus: int) -> None:
     assert list(result.to_json_dict()["invalidations"]) == ["L1", "L2"]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("part", "where", "field", "value"), HONOURED)
 def test_fields_that_count(
     tmp_path: Path, part: str, where: str | None, field: str, value: Any

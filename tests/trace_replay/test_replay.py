@@ -185,6 +185,7 @@ def test_false_sharing() -> None:
         replay(address, false_sharing="yes")  # type: ignore[arg-type]
 
 
+@pytest.mark.compiled
 def test_false_sharing_by_size() -> None:
     """An access touches the words that its bytes lie in, in each line, up to CPU 511."""
     for size, false in ((8, 1), (9, 0), (64, 0)):
@@ -256,6 +257,7 @@ def test_lackey(tmp_path: Path) -> None:
     assert (hits(result), misses(result), result.writebacks) == ([1], [4], 2)
 
 
+@pytest.mark.compiled
 def test_machine(tmp_path: Path) -> None:
     """A profile's caches, with CPUs that share them by its numbering."""
     from cgsim.machines import list_machines, load_machine

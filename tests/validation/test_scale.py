@@ -49,6 +49,7 @@ def test_objects_lie_as_recorded() -> None:
     assert (prepared.owners != owners).any()
 
 
+@pytest.mark.compiled
 def test_zipf_prefers_few_and_uniform_none() -> None:
     prepared = setup_of("task").build(Workshop("task", load_kernel("7.3.4"), 1000, "4k", 1))
     shares = {}
@@ -91,6 +92,7 @@ def test_a_footprint_makes_lookups_cold() -> None:
     assert costs[2] > 2 * load_machine("zen5-vm").memory.local_ns
 
 
+@pytest.mark.compiled
 def test_combinations_that_were_not_measured_have_no_value() -> None:
     frame = validate_scale(["arr"], [7], distribution="zipf1.0", pages="4k", mode="throughput")
     assert frame["value"].isna().all()

@@ -103,6 +103,7 @@ def test_events_come_in_order_and_wait_for_the_cpu() -> None:
     np.testing.assert_array_equal(operations(stream)[follows], operations(stream)[follows - 1])
 
 
+@pytest.mark.compiled
 def test_the_lookups_are_those_of_the_side_asked_for() -> None:
     for looks_up, reach, user in (
         ("packets", "skb", "packet-hook"),

@@ -44,6 +44,7 @@ def test_the_mean_wait_of_unequal_packets_is_pollaczek_and_khinchines(load: floa
     assert waits.mean() == pytest.approx(wanted, rel=0.04)
 
 
+@pytest.mark.compiled
 def test_the_highest_rate_is_where_the_limit_is_met() -> None:
     services = np.ones(1)
     limit = 4.0
