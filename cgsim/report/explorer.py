@@ -296,6 +296,8 @@ def explore(points: Points, start: Place, shown: Sequence[str]) -> Any:
 
     def draw(place: Place) -> None:
         state.place = place
+        walked = controls["footprint_bytes"]
+        walked.layout.display = "" if place.mode == "isolated" else "none"
         words.value = texts(place)[form.value]
         if place.key in points.rows:
             view.value, note.value = picture(points, place), ""
@@ -306,6 +308,8 @@ def explore(points: Points, start: Place, shown: Sequence[str]) -> Any:
     def chosen(_: Any = None) -> None:
         if not state.quiet:
             values = {name: control.value for name, control in controls.items()}
+            if values["mode"] != "isolated":
+                values["footprint_bytes"] = 0  # nothing is walked through between other lookups
             draw(replace(state.place, **values, designs=tuple(designs.value)))
 
     def show(place: Place) -> None:
