@@ -3,7 +3,8 @@
     python -m benchmarks.studies [--rows 10000]
 
 One study, half network and half GPU, 500 lookups a row: a fifth of the rows on one process and on
-two, all of them on two, cold; then again with a full store. Peak memory is of the process that asks and of its largest worker.
+two, all of them on two, cold; then again with a full store. Peak memory is of the process that
+asks and of its largest worker.
 """
 
 from __future__ import annotations

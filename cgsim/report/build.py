@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cgsim.errors import UserError, out_of_range, unknown_name
 from cgsim.files import write_atomically
 from cgsim.processes import environment, guarded, worker_pool
-from cgsim.report import html, manifest, publish
+from cgsim.report import html, kept_pages, manifest, publish
 from cgsim.report import notebooks as nb
 from cgsim.report.index import PageLink, render_index
 from cgsim.report.parameters import check_declared, check_values
@@ -59,6 +59,9 @@ def build_report(
 ) -> Report:
     """Run the notebooks and write a report into the directory `out`.
 
+    A page of the report that lies there is kept if nothing that it is made from has changed:
+    `cgsim.report.kept_pages`.
+
     Parameters
     ----------
     out
@@ -99,6 +102,14 @@ def build_report(
         check_target(target, found, mail=mail)
         given = distribute(found, dict(parameters or {}), preset)
         inputs = manifest.inputs()
+        pages = tuple((f"{notebook.name}.html", notebook.title) for notebook in found)
+        machines = machine_of_pages(found, given)
+        shared = kept_pages.shared(state, package, inputs, pages, machines)
+        wanted = {
+            notebook.name: kept_pages.made_from(notebook, given[notebook.name], shared)
+            for notebook in found
+            if directory.resolve() == notebooks_directory().resolve()
+        }
         root = checkout_directory()
         if root and directory.resolve() == (root / "notebooks").resolve():
             nb.refresh(found, directory)
@@ -116,19 +127,30 @@ def build_report(
         written = mailer.submit(_write_mail, aside, preset, options) if mail else None
         work = aside / "executed"
         with clock.stage("notebooks"):
-            jobs = _jobs(found, given, work, aside)
+            kept = kept_pages.keep(target, aside, wanted)
+            for name in kept:
+                clock.say(f"  {name:<24}   kept: made from the same as before")
+            run = [notebook for notebook in found if notebook.name not in kept]
+            jobs = _jobs(run, given, work, aside)
             count = workers or manifest.usable_cores()
-            cells = sum(notebook.cells + bool(given[notebook.name]) for notebook in found)
+            cells = sum(notebook.cells + bool(given[notebook.name]) for notebook in run)
             outcomes = nb.run_all(jobs, count, clock.progress(), cells)
         _stop_on_failures(outcomes, work, target)
-        content = _manifest(preset, found, given, outcomes, inputs) | {"git": state}
+        content = _manifest(preset, found, given, inputs) | {"git": state}
         heading = _heading(preset, content)
+        content["notebooks"] |= kept
+        for outcome in outcomes:
+            content["notebooks"][outcome.name] |= {
+                "seconds": outcome.seconds,
+                "date": content["date"],
+                "made_from": wanted.get(outcome.name, ""),
+            }
         try:
             with clock.stage("pages"):
-                _export_pages(found, given, heading, work, aside, count)
+                _export_pages(run, given, heading, work, aside, count, pages, machines)
         except UserError as error:
             raise ReportFailure(_keep(work, target, [str(error)])) from None
-        shutil.rmtree(work)
+        shutil.rmtree(work, ignore_errors=not run)
         answer = None
         if written is not None:
             with clock.stage("mail"):
@@ -249,7 +271,6 @@ def _manifest(
     preset: str,
     notebooks: Sequence[nb.Notebook],
     given: Mapping[str, dict[str, Any]],
-    outcomes: Sequence[nb.Outcome],
     inputs: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The record of this run, but for its times and files."""
@@ -269,14 +290,7 @@ def _manifest(
         "preset": preset,
         "host": manifest.host(),
         "versions": manifest.package_versions(),
-        "notebooks": {
-            notebook.name: {
-                "title": notebook.title,
-                "seconds": outcome.seconds,
-                "parameters": ran[notebook.name],
-            }
-            for notebook, outcome in zip(notebooks, outcomes, strict=True)
-        },
+        "notebooks": {n.name: {"title": n.title, "parameters": ran[n.name]} for n in notebooks},
         "seeds": manifest.seeds(ran),
         "inputs": inputs,
     }
@@ -301,10 +315,10 @@ def _export_pages(
     work: Path,
     aside: Path,
     workers: int,
+    pages: tuple[tuple[str, str], ...],
+    machines: Mapping[str, str],
 ) -> None:
-    """Write one HTML page a notebook."""
-    pages = tuple((f"{notebook.name}.html", notebook.title) for notebook in notebooks)
-    machines = machine_of_pages(notebooks, given)
+    """Write one HTML page a notebook; `pages` and `machines` are those of the whole report."""
     jobs = [
         html.PageJob(
             executed=work / f"{notebook.name}.ipynb",
@@ -322,8 +336,9 @@ def _export_pages(
         )
         for notebook in notebooks
     ]
-    if len(jobs) == 1:
-        html.export(jobs[0])
+    if len(jobs) <= 1:
+        for job in jobs:
+            html.export(job)
         return
     with worker_pool(min(workers, len(jobs))) as pool:
         list(pool.map(html.export, jobs))

@@ -163,6 +163,8 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress, cells: int) -
     A job that fails does not stop the others. `cells` is the number of cells of all together,
     which `progress` counts.
     """
+    if not jobs:
+        return []
     ticks = multiprocessing.get_context("spawn").SimpleQueue()
     progress.start(cells)
     outcomes: dict[str, Outcome] = {}

@@ -141,6 +141,26 @@ def place(aside: Path, content: dict[str, Any], target: Path) -> None:
         (target / _JOURNAL).unlink()
 
 
+def recorded(target: Path) -> dict[str, Any]:
+    """The manifest of the report in `target`; empty unless cgsim wrote it as it is."""
+    return _record(target / MANIFEST) or {}
+
+
+def copy_own(target: Path, names: Iterable[str], aside: Path) -> bool:
+    """Copy a report's files into `aside`; False, and none there, if one is not as written."""
+    hashes = recorded(target).get("files", {})
+    copied = []
+    for name in names:
+        copied.append(aside / name)
+        with contextlib.suppress(*_UNPROVEN), _regular(target / name) as stream:
+            copied[-1].write_bytes(stream.read())
+        if not _is_own(copied[-1], {hashes.get(name, "")}):
+            for path in copied:
+                path.unlink(missing_ok=True)
+            return False
+    return True
+
+
 def remove(target: Path) -> list[Path]:
     """Remove a report's own files, and `target` if nothing is left; returns what is."""
     if _is_record(target / MANIFEST):
