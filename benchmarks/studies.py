@@ -1,17 +1,22 @@
 """How fast studies run, and what they cost beside their points: writes benchmarks/STUDIES.md.
 
-    python -m benchmarks.studies [--rows 10000]
+    python -m benchmarks.studies [--rows 10000] [--kills 50]
 
 One study, half network and half GPU, 500 lookups a row: a fifth of the rows on one process and on
-two, all of them on two, cold; then again with a full store. Peak memory is of the process that
-asks and of its largest worker.
+two, all of them on two, cold; then again with a full store. Two studies side by side that know
+nothing of each other say what the two CPUs can give. Peak memory is of the process that asks and of
+its largest worker. At last the slow tests of what is lost when processes are killed, with so many
+kills.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +27,7 @@ from cgsim.provenance import git_state, host, short_commit
 from cgsim.studies.run import RESULTS, run_study
 
 TARGET = Path(__file__).with_name("STUDIES.md")
+TESTS = Path(__file__).parents[1] / "tests" / "studies" / "test_own_store.py"
 _DESIGNS = ["list", "hash", "idr", "table", "storage"]
 _LOOKUPS = 500
 
@@ -45,7 +51,9 @@ def main() -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=10_000)
-    rows = parser.parse_args().rows
+    parser.add_argument("--kills", type=int, default=50)
+    options = parser.parse_args()
+    rows = options.rows
     lines = []
     hashes = set()
     seconds = {}
@@ -69,6 +77,7 @@ def main() -> None:
                     f"{run.computed} | {run.found} | {elapsed:.1f} | {cpu:.1f} | "
                     f"{run.table.num_rows / elapsed:.1f} |"
                 )
+        side_by_side = _side_by_side(study(rows // 5), Path(directory))
         size = sum(path.stat().st_size for path in (out / "store").glob("*.parquet"))
         count = pq.read_metadata(out / RESULTS).num_rows
     state = short_commit(git_state())
@@ -77,6 +86,7 @@ def main() -> None:
         resource.getrusage(who).ru_maxrss >> 10
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
+    ceiling = 2 * seconds[1] / side_by_side
     text = f"""\
 # Speed of studies
 
@@ -89,12 +99,53 @@ Written by `python -m benchmarks.studies --rows {rows}` at commit {state} on {ab
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(lines)}
 
-Two processes take {seconds[1] / seconds[2]:.2f} times less than one; the tables are
-{"the same bytes" if len(hashes) == 1 else "NOT the same"}. Peak memory: {own} MiB in the process
-that asks, {child} MiB in its largest worker. The store takes {size / count:.0f} bytes a row.
+Two processes are {seconds[1] / seconds[2]:.2f} times as fast as one; the tables are
+{"the same bytes" if len(hashes) == 1 else "NOT the same"}. Two studies side by side that share
+nothing are together {ceiling:.2f} times as fast as one alone: more these two CPUs do not give. Peak
+memory: {own} MiB in the process that asks, {child} MiB in its largest worker. The store takes {size / count:.0f} bytes a row.
+
+{_kills(options.kills)}
 """
     TARGET.write_text(text)
     print(text)
+
+
+def _alone(what: dict[str, object], out: Path) -> None:
+    run_study(what, out=out, workers=1)
+
+
+def _side_by_side(what: dict[str, object], directory: Path) -> float:
+    """Seconds until two processes have each run a study of their own."""
+    context = multiprocessing.get_context("spawn")
+    both = [
+        context.Process(target=_alone, args=(what, directory / f"side-{number}"))
+        for number in range(2)
+    ]
+    start = time.perf_counter()
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert all(process.exitcode == 0 for process in both)
+    return time.perf_counter() - start
+
+
+def _kills(times: int) -> str:
+    """What the tests say of a study whose processes are killed, and of one on Dask workers."""
+    told = {
+        "killed_at_any_moment": f"SIGKILL of the process that asks or a worker, {times} times",
+        "dask_gives_the_same": "Two Dask workers over TCP, one of them killed on the way",
+    }
+    lines = []
+    for name, what in told.items():
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-m", "slow", "-k", name, str(TESTS)],
+            env={**os.environ, "CGSIM_KILLS": str(times)}, check=False, stdout=sys.stderr,
+        )  # fmt: skip
+        verdict = "nothing lost or done twice, the same bytes" if not done.returncode else "FAILED"
+        lines.append(f"{what}: {verdict} ({time.perf_counter() - start:.0f} s).")
+    return "\n".join(lines)
 
 
 def _cpu() -> float:
