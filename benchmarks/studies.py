@@ -102,7 +102,8 @@ Written by `python -m benchmarks.studies --rows {rows}` at commit {state} on {ab
 Two processes are {seconds[1] / seconds[2]:.2f} times as fast as one; the tables are
 {"the same bytes" if len(hashes) == 1 else "NOT the same"}. Two studies side by side that share
 nothing are together {ceiling:.2f} times as fast as one alone: more these two CPUs do not give. Peak
-memory: {own} MiB in the process that asks, {child} MiB in its largest worker. The store takes {size / count:.0f} bytes a row.
+memory: {own} MiB in the process that asks, {child} MiB in its largest worker. The store takes
+{size / count:.0f} bytes a row.
 
 {_kills(options.kills)}
 """

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from cgsim.cli.command_line import run
+from cgsim.compile.jit import njit
+from cgsim.core.retention import share_left
 from cgsim.errors import UserError
 from cgsim.machines import load_machine
 from cgsim.machines.host import host_document, read_host
@@ -16,7 +18,15 @@ from cgsim.report import plot_host
 from cgsim.validation.host import calibrate as module
 from cgsim.validation.host.calibrate import Profile, calibrate
 from cgsim.validation.host.core_to_core import pairs_of
-from cgsim.validation.host.levels import Ladder, Rung, inferred_sizes, ladder_sizes, tlb_reach
+from cgsim.validation.host.levels import (
+    PAUSES_MS,
+    Ladder,
+    Rung,
+    half_left,
+    inferred_sizes,
+    ladder_sizes,
+    tlb_reach,
+)
 from cgsim.validation.host.loops import chase, ping_pong
 from cgsim.validation.host.memory import Region
 from cgsim.validation.host.timing import Figure, figure
@@ -88,6 +98,19 @@ def test_steps_of_the_ladder_are_found() -> None:
     assert reach.walk == pytest.approx(100)
     assert tlb_reach(ladder, "huge").first_entries is None
     assert inferred_sizes(ladder, [4, 14, 46, 500]) == [48 << 10, 1 << 20, 32 << 20]
+
+
+def test_how_long_strangers_leave_a_line_is_found() -> None:
+    """The engine's own formula, read back; and a cache that is one's own."""
+
+    @njit
+    def left(ms: float) -> float:
+        return share_left(int(1e6 * ms), 5_000_000)
+
+    found = half_left([(ms, 50 + 300 * (1 - left(ms))) for ms in PAUSES_MS])
+    assert found is not None
+    assert found.value == pytest.approx(5, rel=0.01)
+    assert half_left([(ms, 50.0 + ms) for ms in PAUSES_MS]) is None
 
 
 def test_every_pair_of_few_cpus_is_measured() -> None:

@@ -26,8 +26,10 @@ from cgsim.validation.host.levels import (
     PAGES,
     Ladder,
     conflict_curve,
+    half_left,
     inferred_sizes,
     measure_ladder,
+    measure_retention,
     tlb_reach,
 )
 from cgsim.validation.host.memory import Region
@@ -107,7 +109,7 @@ class Profile:
         self.kept: dict[str, str] = {}
         self.taken = 0
 
-    def put(self, field: str, value: float | str, unit: str, detail: str) -> None:
+    def put(self, field: str, value: float | str | None, unit: str, detail: str) -> None:
         """Take a measured value; keep what is there, and say why, if it makes no valid profile."""
         if isinstance(value, float):
             value = float(f"{value:.3g}")
@@ -170,6 +172,7 @@ def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration
     for name, size in _parallel_sizes(host, effort).items():
         figures[name] = measure_parallelism(region, size, effort.repeats)
     entries, window = measure_window(region, effort.repeats)
+    retention = _retention(region, host, effort)
     del region
     ladder = measure_ladder(effort.largest_bytes, effort.pages, effort.repeats)
     later = measure_pairs(usable_cpus(), effort.bursts)
@@ -181,6 +184,7 @@ def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration
     profile = Profile(document)
     _put_core(profile, figures, entries is not None)
     plateaus = _put_levels(profile, host, ladder, figures, conflicts, effort)
+    _put_retention(profile, host, retention, figures)
     _put_pairs(profile, host_machine(profile.document), pairs, figures)
     inferred = {
         f"L{i + 1}": size
@@ -246,13 +250,41 @@ def _conflicts(
     return found
 
 
+def _retention(region: Region, host: StatedHost, effort: Effort) -> list[tuple[float, float]]:
+    """Of lines that only the last level can hold; empty where there are none."""
+    if len(host.caches) < 2:
+        return []
+    size = 2 * host.caches[-2].size_bytes
+    if size > min(host.caches[-1].size_bytes // 2, effort.window_bytes):
+        return []
+    return measure_retention(region, size, min(effort.repeats, 9))
+
+
+def _put_retention(
+    profile: Profile,
+    host: StatedHost,
+    curve: list[tuple[float, float]],
+    figures: dict[str, Figure],
+) -> None:
+    field = f"caches.L{len(host.caches)}.retention_half_ms"
+    if not curve:
+        profile.keep(field, "no working set is held by the last level alone")
+        return
+    half = half_left(curve)
+    if half is None:
+        profile.put(field, None, "ms", f"nothing is gone after {curve[-1][0]:g} ms")
+        return
+    figures["retention"] = half
+    profile.put(field, half.value, "ms", f"lines untouched for up to {curve[-1][0]:g} ms")
+
+
 def _put_core(profile: Profile, figures: dict[str, Figure], window_seen: bool) -> None:
     clock = figures["clock"]
     profile.put("clock.ghz", clock.value, "GHz", "dependent additions, one a cycle")
     put = profile.put
     put("window.alu_cycles", 1, "cycles", "dependent additions define the cycle")
     put("window.multiply_cycles", figures["multiply"].value, "cycles", "dependent products")
-    put("window.dispatch_width", figures["width"].value, "ops/cycle", "no-operations")
+    put("window.dispatch_width", figures["width"].value, "ops/cycle", "zeroings of registers")
     put("window.load_ports", 1 / figures["load"].value, "ops/cycle", "8 loads of one line")
     put("window.mispredict_cycles", figures["mispredict"].value, "cycles", "random less steady")
     put("window.locked_rmw_cycles", figures["locked"].value, "cycles", "locked additions")

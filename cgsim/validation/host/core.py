@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from cgsim.validation.host import loops
-from cgsim.validation.host.instructions import WINDOWS
+from cgsim.validation.host.instructions import WINDOWS, ZEROINGS
 from cgsim.validation.host.memory import LINE_BYTES, Region
 from cgsim.validation.host.timing import Figure, clock, cycle_ns, figure, in_cycles, times
 
@@ -31,7 +31,7 @@ def measure_core(region: Region, repeats: int) -> dict[str, Figure]:
             in_cycles(lambda: loops.forwarded(_RUN, base), _RUN, repeats), 1
         ),  # the addition
     }
-    slot = in_cycles(lambda: loops.empty_slots(500), 500 * WINDOWS[-1], repeats)
+    slot = in_cycles(lambda: loops.empty_slots(500), 500 * ZEROINGS, repeats)
     found["width"] = Figure(1 / slot.value, "ops/cycle", slot.spread, slot.n)
     lines = np.arange(0, 16 << 10, LINE_BYTES, dtype=np.int64)
     start = region.chain(lines, relative=True)

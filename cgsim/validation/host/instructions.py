@@ -42,12 +42,16 @@ def locked_exchange(typingctx, address, expected, desired):
 
 
 def _no_operations(count):
+    return _repeated(count, "nop", _FLAGS)
+
+
+def _repeated(count, text, clobbered):
     @intrinsic
     def run(typingctx):
         def codegen(context, builder, signature, arguments):
             kind = ir.FunctionType(ir.VoidType(), [])
-            text = f".rept {count}\nnop\n.endr"
-            builder.asm(kind, text, ",".join(_FLAGS), [], True)
+            repeated = f".rept {count}\n{text}\n.endr"
+            builder.asm(kind, repeated, ",".join(clobbered), [], True)
             return context.get_dummy_value()
 
         return types.void(), codegen
@@ -70,6 +74,18 @@ def _no_operations(count):
     nops_11,
     nops_12,
 ) = (_no_operations(count) for count in WINDOWS)
+
+
+ZEROINGS = 800
+_REGISTERS = ("eax", "ecx", "edx", "r8d") if X86 else ()
+zeroings = _repeated(
+    ZEROINGS // max(len(_REGISTERS), 1),
+    "\n".join(f"xor %{name}, %{name}" for name in _REGISTERS) or "nop",
+    [*(f"~{{{name}}}" for name in ("rax", "rcx", "rdx", "r8") if X86), *_FLAGS],
+)
+"""Zeroings of registers: each takes a slot of dispatch and no unit, and none is fused with another,
+as two no-operations are on Zen 4 (11.6 a cycle there, of these 6). Elsewhere than on x86
+no-operations."""
 
 
 def _stamp_text():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cgsim.validation.host.loops import chase
 from cgsim.validation.host.memory import LINE_BYTES, Region, huge_bytes
-from cgsim.validation.host.timing import Figure, in_cycles
+from cgsim.validation.host.timing import Figure, cycle_ns, in_cycles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _STEPS = 4000
 _PASSES = 2
 _QUICK_BYTES = 1 << 19
+_GONE = 3  # times as long as a load that hits takes one whose line is gone, at least
+PAUSES_MS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0)
 PAGES = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072,
          4096, 6144, 8192, 12288, 16384)  # fmt: skip
 
@@ -107,6 +111,44 @@ def inferred_sizes(ladder: Ladder, plateaus: Sequence[float]) -> list[int]:
         border = (low * high) ** 0.5
         found.append(max((r.size_bytes for r in rungs if r.figure.value < border), default=0))
     return found
+
+
+def measure_retention(region: Region, size_bytes: int, repeats: int) -> list[tuple[float, float]]:
+    """(ms for which the lines lay untouched, cycles of a load then): strangers take their places.
+
+    size_bytes : more than the caches before the last level hold, and less than that one.
+    """
+    steps = size_bytes // LINE_BYTES
+    at = chase(steps, region.lines(size_bytes))
+    curve = []
+    for pause_ms in PAUSES_MS:
+        found = []
+        for _ in range(repeats):
+            at = chase(steps, chase(steps, at))
+            begin = time.perf_counter()
+            while time.perf_counter() < begin + 1e-3 * pause_ms:
+                pass
+            before = time.perf_counter_ns()
+            at = chase(steps, at)
+            found.append((time.perf_counter_ns() - before) / steps)
+        curve.append((pause_ms, float(np.median(found)) / cycle_ns()))
+    return curve
+
+
+def half_left(curve: Sequence[tuple[float, float]]) -> Figure | None:
+    """ms after which half of the lines are left, if they go as `cgsim.core.retention` says.
+
+    curve : of `measure_retention`, from at once until all are gone. None: nothing goes.
+    """
+    hit, gone = curve[0][1], curve[-1][1]
+    if gone < _GONE * hit:
+        return None
+    left = [(ms, (gone - cycles) / (gone - hit)) for ms, cycles in curve[1:]]
+    told = [ms / math.log2(1 / share) ** (2 / 3) for ms, share in left if 0.1 < share < 0.9]
+    if not told:
+        return None
+    middle = float(np.median(told))
+    return Figure(middle, "ms", (max(told) - min(told)) / middle, len(told))
 
 
 def conflict_curve(

@@ -28,6 +28,7 @@ from cgsim.validation.host.instructions import (
     nops_10,
     nops_11,
     nops_12,
+    zeroings,
 )
 
 
@@ -125,9 +126,9 @@ def forwarded(n, address):
 
 @njit
 def empty_slots(n):
-    """`n` times the longest run of no-operations."""
+    """`n` times a run of `ZEROINGS` instructions that need a slot only."""
     for _ in range(n):
-        nops_12()
+        zeroings()
     return n
 
 
