@@ -7,6 +7,7 @@ times it natively, counts its native code's instructions, and predicts it on a m
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -55,9 +56,13 @@ MODES = ("throughput", "dependent", "isolated")
 _NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
 _NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
 _REPEATS = Range(3, 1000)
-_STREAM = 1 << 14
+_PART = 1 << 14  # lookups of a repetition
+# Repetitions take the parts in turn: a predictor of branches learns a part that comes again, whole.
+_STREAM = 16 * _PART
 _WARM_PAIRS = 1 << 21
-_COUNTED = (100, 1100)
+_COUNTED = (100, 600)
+_CALLS: dict[tuple[type, str], float] = {}
+"""Instructions of the call itself, by the types that are passed: most of those that are counted."""
 _LONGEST_ALONE_BYTES = 1 << 28
 
 
@@ -97,6 +102,12 @@ class Bench:
         """The caller of "bare" lookups, or of the user's."""
         return NO_CALLER if who == "bare" else self.stage.caller(self.population)
 
+    def _part(self, number: int, caller: Caller) -> tuple[np.ndarray, Caller]:
+        """Part `number` of the lookups, and the caller that reads them from its stream."""
+        first = number * _PART % _STREAM
+        moved = caller._replace(stream=caller.stream + ENTRY_BYTES * first)
+        return self.order[first : first + _PART], moved
+
     def _use(self, who: str) -> int:
         return IGNORE_DATUM if who == "bare" else self.stage.use
 
@@ -107,10 +118,13 @@ class Bench:
         if mode != "isolated":
             number = _NUMBERS[mode]
 
-            def run() -> None:
-                run_lookups(space, *self.what, self.order, number, use, _NO_HARNESS, caller)
+            turn = itertools.count()
 
-            return times(run, len(self.order), repeats)
+            def run() -> None:
+                order, moved = self._part(next(turn), caller)
+                run_lookups(space, *self.what, order, number, use, _NO_HARNESS, moved)
+
+            return times(run, _PART, repeats)
         return self._native_alone(caller._replace(use=use), repeats)
 
     def _native_alone(self, caller: Caller, repeats: int) -> np.ndarray:
@@ -141,12 +155,23 @@ class Bench:
         caller, use = self.caller(who), self._use(who)
         space, number = self.population.native, _NUMBERS.get(mode, THROUGHPUT)
 
-        def run(n: int) -> None:
-            run_lookups(space, *self.what, self.order[:n], number, use, _NO_HARNESS, caller)
+        def steps(n: int) -> int | None:
+            part = self.order[:n]
+            return count_instructions(
+                lambda: run_lookups(space, *self.what, part, number, use, _NO_HARNESS, caller)
+            )
 
         few, many = _COUNTED
-        counted = count_instructions(lambda: run(few), lambda: run(many))
-        return None if counted is None else counted / (many - few)
+        counted = steps(many)
+        if counted is None:
+            return None
+        call = (type(self.population.parameters), who)
+        if call not in _CALLS:
+            first = steps(few)
+            if first is None:
+                return None
+            _CALLS[call] = first - few * (counted - first) / (many - few)
+        return (counted - _CALLS[call]) / many
 
     def predict(
         self, machine: Machine, mode: str, who: str, instructions: float | None
@@ -176,12 +201,16 @@ class Bench:
         run_lookups(space, *self.what, warm, THROUGHPUT, IGNORE_DATUM, harness, NO_CALLER)
         if mode == "isolated":
             return self._predict_alone(machine, system, space, caller._replace(use=use), more)
-        play = (space, *self.what, self.order, number, use, harness, caller)
-        run_lookups(*play)
+
+        def play(part: int) -> None:
+            order, moved = self._part(part, caller)
+            run_lookups(space, *self.what, order, number, use, harness, moved)
+
+        play(0)
         before, begin = system.counters(0)["instructions"], int(system.causes().sum())
-        run_lookups(*play)
-        cycles = (int(system.causes().sum()) - begin) / TICKS / len(self.order)
-        counted = (system.counters(0)["instructions"] - before) / len(self.order)
+        play(1)
+        cycles = (int(system.causes().sum()) - begin) / TICKS / _PART
+        counted = (system.counters(0)["instructions"] - before) / _PART
         return machine.ns(cycles), counted
 
     def _predict_alone(
@@ -194,7 +223,7 @@ class Bench:
         pace = round(machine.cycles(machine.memory.ns_per_line or 0.0) * TICKS)
         for first in (0, number):
             part = self.order[first : first + number]
-            moved = caller._replace(stream=caller.stream + 16 * first)
+            moved = caller._replace(stream=caller.stream + ENTRY_BYTES * first)
             before = system.counters(0)["instructions"]
             loop(space, *self.what, part, moved, self.stage.ring, lines, pace, more, ticks)
         counted = (system.counters(0)["instructions"] - before) / number

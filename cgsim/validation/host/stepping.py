@@ -27,21 +27,13 @@ def can_step() -> bool:
     return sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 
 
-def count_instructions(few: Callable[[], object], many: Callable[[], object]) -> int | None:
-    """Instructions that `many` runs more than `few`: two calls of one compiled function.
+def count_instructions(run: Callable[[], object]) -> int | None:
+    """Instructions of a call in a child process, what calling costs included.
 
-    What calling costs is in both and cancels. None if the child cannot be stepped, or does not end
-    within five million instructions.
+    None if the child cannot be stepped, or does not end within five million instructions.
     """
     if not can_step():
         return None
-    counts = [_count(run) for run in (few, many)]
-    if counts[0] is None or counts[1] is None:
-        return None
-    return counts[1] - counts[0]
-
-
-def _count(run: Callable[[], object]) -> int | None:
     trace = ctypes.CDLL(None, use_errno=True).ptrace
     trace.argtypes = [ctypes.c_long] * 4
     trace.restype = ctypes.c_long
