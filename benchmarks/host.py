@@ -1,7 +1,7 @@
 """This host: calibrated, measured, predicted; writes host.yml and host.csv.
 
 Run with `python -m benchmarks.host`, into data/validation, on a host as quiet as can be had; takes
-about ten minutes, nearly all of it to compile the engine for each design. Nothing is fitted to the
+about a quarter of an hour, most of it to count instructions step by step. Nothing is fitted to the
 lookups: the profile is what `cgsim calibrate` finds, the instructions are the native code's own.
 """
 
