@@ -231,7 +231,7 @@ def picture(points: Points, place: Place) -> str:
 def _map(points: Points, place: Place) -> str:
     """The cheapest design by keys and cgroups, at the point's other values."""
     keys, cgroups = points.values("n_keys"), points.values("n_cgroups")
-    head = "".join(f"<th>{n:,} keys</th>" for n in keys)
+    head = "".join(f"<th>{n:,} key{'s' if n > 1 else ''}</th>" for n in keys)
     body = []
     for many in cgroups:
         cells = []

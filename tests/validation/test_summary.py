@@ -107,7 +107,11 @@ def test_how_busy_the_host_was_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(module, "_host", lambda: frame)
     assert "3 rows 2 are not stable" in host_sentence()
-    assert "load average of 0.5 to 9.1 on 2 CPUs" in host_sentence()
+    assert host_sentence().endswith(
+        "0.5 to 9.1 on 2 CPUs, so that their errors are those of a busy host too."
+    )
+    frame["host"] = "load average 1.0 on 2 CPUs"
+    assert host_sentence().endswith("load average of 1 to 1 on 2 CPUs.")
 
 
 def test_the_stored_rows_are_of_all_families() -> None:
