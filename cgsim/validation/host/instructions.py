@@ -84,8 +84,7 @@ zeroings = _repeated(
     [*(f"~{{{name}}}" for name in ("rax", "rcx", "rdx", "r8") if X86), *_FLAGS],
 )
 """Zeroings of registers: each takes a slot of dispatch and no unit, and none is fused with another,
-as two no-operations are on Zen 4 (11.6 a cycle there, of these 6). Elsewhere than on x86
-no-operations."""
+as no-operations are on Zen 4. Elsewhere than on x86 no-operations."""
 
 
 def _stamp_text():
