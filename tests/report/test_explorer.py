@@ -80,6 +80,7 @@ def test_moves_and_hides(points: Points) -> None:
     widget = explore(points, Place(), SHOWN)
     view = widget.children[8]
     assert "48.00 ns (47.04 to 48.96)" in view.value
+    assert child(widget, "walked").layout.display == "none"  # nothing is walked through here
     child(widget, "keys").value = 1
     assert "6.00 ns (5.88 to 6.12)" in view.value
     assert "n_keys=1 " in child(widget, "point").value
