@@ -56,6 +56,7 @@ from cgsim.core.recency import (
     DIRTY,
     DIRTY_BIT,
     NAME_MASK,
+    OTHERS,
     OWNED,
     close_16,
     find,
@@ -189,6 +190,8 @@ def _touch_chunk(cpu, first, end, now):
             entry = line | OWNED
             below = row_of(last, line)
             victim = hierarchy.insert_entry(two, above, entry)
+            if unlikely(victim & NAME_MASK >= OTHERS):
+                victim = 0
             name = victim & NAME_MASK
             victim_row = row_of(last, name)
             prefetch(below)

@@ -83,8 +83,21 @@ WINDOW_LINES = 32
     K_INCLUSION,
     K_LIST,  # raw address of a fully associative TLB level's list (`cgsim.core.lru_list`), or 0
     K_RANDOM,  # 0: true LRU; else the level replaces at random, and this counts its draws, from 1
+    # other code's lines (`cgsim.core.other_code`):
+    K_NUMBER,  # of the level, from 0
+    K_CPU,  # block of a CPU above
+    K_SEEN,  # raw address: set -> (clock when it was last told of them, rank); 0: none are kept
+    K_CLOCK,  # changes whenever there are more
+    K_STREAMED,  # cold lines that have come here
+    K_LAG,  # cold lines that come to the levels above first
+    K_RING,  # cold lines of a set, which come in turn
+    K_HOT,  # raw address: hot line -> (clock when it last came here, cold lines before); 0: none
+    K_HOT_LINES,
+    K_EVENTS,  # raw address of a ring: (cold lines before, tick, those of the last level)
+    K_EVENT,  # events so far
     LEVEL_FIELDS,
-) = range(14)
+) = range(25)
+EVENTS = 1024  # that are remembered: a power of two
 NINE, INCLUSIVE, VICTIM = range(3)
 
 # CPU block
@@ -162,15 +175,20 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_WAIT_LIMIT,  # dispatch clock from which on entries are to be given back
     C_HOLD,  # ticks that an entry is held beyond the wait for operands; -1: none binds
     C_PAUSED,  # ticks of the retirement clock that other code took
+    C_FIRST_HOT,  # number of its first hot line, among the CPUs that share L2
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,
-) = (*range(73), 73 + len(CAUSES) - 1)
+) = (*range(74), 74 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
-ENTRY_POINTS = ("read", "write", "mispredict", "translate", "settle", "pause", "touch", "miss")
-(E_READ, E_WRITE, E_MISPREDICT, E_TRANSLATE, E_SETTLE, E_PAUSE, E_TOUCH, E_MISS) = range(
-    CPU_FIELDS, CPU_FIELDS + len(ENTRY_POINTS)
-)
+ENTRY_POINTS = (
+    "read", "write", "mispredict", "translate", "settle", "pause", "touch", "miss", "catch_up",
+    "run_other_code", "translate_pages",
+)  # fmt: skip
+(
+    E_READ, E_WRITE, E_MISPREDICT, E_TRANSLATE, E_SETTLE, E_PAUSE, E_TOUCH, E_MISS, E_CATCH_UP,
+    E_RUN_OTHER_CODE, E_TRANSLATE_PAGES,
+) = range(CPU_FIELDS, CPU_FIELDS + len(ENTRY_POINTS))  # fmt: skip
 
 # Behind them: scheduler entries to give back, by bucket of the dispatch clock.
 WAIT_BUCKETS = 512

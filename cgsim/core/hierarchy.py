@@ -64,6 +64,7 @@ from cgsim.core.directory import (
 from cgsim.core.recency import (
     DIRTY,
     NAME_MASK,
+    OTHERS,
     OWNED,
     STATE_MASK,
     find,
@@ -135,8 +136,13 @@ def _fill_last(cpu, level, entry):
     cache = fixed(cpu, C_LEVELS + level)
     _enter(cpu, entry & NAME_MASK)
     victim = insert_entry(cache, row_of(cache, entry & NAME_MASK), entry)
-    if victim == 0:
-        return
+    if victim != 0 and victim & NAME_MASK < OTHERS:
+        left_last(cpu, cache, victim)
+
+
+@internal
+def left_last(cpu, cache, victim):
+    """A line fell out of the last level."""
     dirty = victim & DIRTY != 0
     if fixed(cache, K_INCLUSION) == INCLUSIVE:
         dirty = _back_invalidate(cpu, victim & NAME_MASK) or dirty
@@ -154,7 +160,7 @@ def write_back(cpu, level, victim):
         cache = fixed(cpu, C_LEVELS + level)
         state = STATE_MASK if level < private else DIRTY
         is_victim_cache = level == last and fixed(cache, K_INCLUSION) == VICTIM
-        if victim & DIRTY == 0 and not is_victim_cache:
+        if (victim & DIRTY == 0 and not is_victim_cache) or unlikely(name >= OTHERS):
             return
         row = row_of(cache, name)
         way = find(row, fixed(cache, K_WAYS), name)

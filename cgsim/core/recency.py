@@ -24,6 +24,10 @@ DIRTY_BIT = 30
 DIRTY = 1 << DIRTY_BIT
 STATE_MASK = OWNED | DIRTY
 
+# The highest names belong to other code's lines (`cgsim.core.other_code`), hot ones and cold ones.
+OTHERS = HOT = NAME_MASK + 1 - (1 << 25)
+COLD = HOT + (1 << 24)
+
 _LANES = (16, 32, 128)  # the widest is for fully associative TLBs
 
 

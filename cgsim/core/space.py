@@ -391,6 +391,22 @@ def _timed_touch(space, first, lines, writes):
     timed.touch(space.cpu, first, lines, writes)
 
 
+def _untimed_other_code(space, first_hot, hot_lines, cold_lines):
+    pass
+
+
+def _timed_other_code(space, first_hot, hot_lines, cold_lines):
+    timed.run_other_code(space.cpu, first_hot, hot_lines, cold_lines)
+
+
+def _untimed_pages(space, first, lines):
+    pass
+
+
+def _timed_pages(space, first, lines):
+    timed.translate_pages(space.cpu, first, lines)
+
+
 def _untimed_now(space):
     return 0
 
@@ -513,6 +529,17 @@ def begin_chain(space):
 @_primitive(_untimed_touch, _untimed_touch, _timed_touch)
 def touch_lines(space, first, lines, writes):
     """Other code touches `lines` consecutive cache lines: caches move, no time passes."""
+
+
+@_primitive(_untimed_other_code, _untimed_other_code, _timed_other_code)
+def run_other_code(space, first_hot, hot_lines, cold_lines):
+    """Other code touches its hot lines from number `first_hot` on, and the next `cold_lines` of the
+    ring that it streams through: lines that no lookup touches. No time passes."""
+
+
+@_primitive(_untimed_pages, _untimed_pages, _timed_pages)
+def translate_pages(space, first, lines):
+    """Other code's pages of consecutive lines from `first` on pass through the TLB."""
 
 
 @_primitive(_untimed_now, _untimed_now, _timed_now)

@@ -9,7 +9,7 @@ from cgsim.core import predictor, rob, scheduler
 from cgsim.core.attribution import Places
 from cgsim.core.host_memory import address_of, reserve
 from cgsim.core.lru_list import new_list
-from cgsim.core.recency import NAME_BITS, row_entries
+from cgsim.core.recency import OTHERS, row_entries
 from cgsim.core.recording import install
 from cgsim.core.timed import entry_points, now
 
@@ -120,8 +120,8 @@ class System:
     """
 
     def __init__(self, spec, heap, *, places=False):
-        if heap.memory_bytes // LINE_BYTES > 1 << NAME_BITS:
-            raise ValueError(f"a timed machine addresses at most {LINE_BYTES << NAME_BITS} bytes")
+        if heap.memory_bytes // LINE_BYTES > OTHERS:
+            raise ValueError(f"a timed machine addresses at most {LINE_BYTES * OTHERS} bytes")
         self.spec = spec
         self.heap = heap
         self._keep = []
@@ -337,6 +337,43 @@ class System:
             # one page covers everything
             block[b.C_LAST_SHIFT] = 62
             block[b.C_LAST_PAGE] = 0
+
+    def surround(self, hot_lines, ring_lines):
+        """Keep other code's lines (`cgsim.core.other_code`).
+
+        hot_lines, ring_lines : of each CPU, those touched each time and those streamed through.
+        """
+        for number in range(len(self.spec.levels)):
+            blocks = [int(cpu[b.C_LEVELS + number]) for cpu in self._cpus]
+            for cpu, block in enumerate(self._cpus):
+                sharing = [other for other, at in enumerate(blocks) if at == blocks[cpu]]
+                if number == 1:
+                    block[b.C_FIRST_HOT] = hot_lines * sharing.index(cpu)
+                if sharing[0] == cpu:
+                    self._surround_level(number, cpu, len(sharing), hot_lines, ring_lines)
+
+    def _surround_level(self, number, cpu, sharing, hot_lines, ring_lines):
+        block = self._level_of(number, cpu)
+        sets, lines = int(block[b.K_SETS]), ring_lines * sharing
+        block[b.K_NUMBER] = number
+        block[b.K_CPU] = address_of(self._cpus[cpu])
+        if block[b.K_INCLUSION] == b.VICTIM:
+            above = self._level_of(number - 1, cpu)
+            block[b.K_LAG] = above[b.K_SETS] * above[b.K_WAYS]
+            lines = sharing * max(ring_lines - int(block[b.K_LAG]), 0)
+        block[b.K_RING] = -(-lines // sets)
+        if number > 0:
+            block[b.K_SEEN] = address_of(self._array(2 * sets))
+        if number == 1:
+            block[b.K_HOT] = address_of(self._array(2 * max(hot_lines * sharing, 1)))
+            block[b.K_HOT_LINES] = hot_lines * sharing
+        if number == len(self.spec.levels) - 2:
+            block[b.K_EVENTS] = address_of(self._array(3 * b.EVENTS))
+
+    def _level_of(self, number, cpu):
+        core = self.spec.core_of_cpu[cpu]
+        owners = (core, self.spec.cluster_of_core[core], self.spec.socket_of_core[core])
+        return self._caches[number, owners[self.spec.levels[number].shared_by]]
 
     @property
     def arrays(self):

@@ -16,7 +16,7 @@ import numpy as np
 from cgsim.compile.block_access import add, add_element, fixed, get, put
 from cgsim.compile.intrinsics import call_i64_4, call_i64_5, function_address, peek_u32, unlikely
 from cgsim.compile.jit import inlined, njit
-from cgsim.core import background, hierarchy, window
+from cgsim.core import background, hierarchy, other_code, window
 from cgsim.core.block_fields import (
     C_ACCESSES,
     C_AHEAD,
@@ -49,9 +49,11 @@ from cgsim.core.block_fields import (
     E_MISPREDICT,
     E_PAUSE,
     E_READ,
+    E_RUN_OTHER_CODE,
     E_SETTLE,
     E_TOUCH,
     E_TRANSLATE,
+    E_TRANSLATE_PAGES,
     E_WRITE,
     ENTRY_POINTS,
     LEVEL_1,
@@ -114,6 +116,24 @@ def _miss(cpu, line, writes, dispatched, start):
     return hierarchy.miss(cpu, line, writes != 0, dispatched, start)
 
 
+@inlined
+def _catch_up(level, index, unused, unused_too):
+    other_code.catch_up(level, index)
+    return 0
+
+
+@inlined
+def _run_other_code(cpu, first_hot, hot_lines, cold_lines):
+    other_code.run(cpu, first_hot, hot_lines, cold_lines)
+    return 0
+
+
+@inlined
+def _translate_pages(cpu, first, lines, unused):
+    other_code.translate_pages(cpu, first, lines)
+    return 0
+
+
 @njit
 def _write_addresses(table):
     """Write the addresses of all entry points to the raw address `table`."""
@@ -125,6 +145,9 @@ def _write_addresses(table):
     put(table, 5, function_address(_pause))
     put(table, 6, function_address(_touch))
     put(table, 7, function_address(_miss))
+    put(table, 8, function_address(_catch_up))
+    put(table, 9, function_address(_run_other_code))
+    put(table, 10, function_address(_translate_pages))
 
 
 @cache
@@ -294,6 +317,18 @@ def fence(cpu):
 def touch(cpu, first, lines, writes):
     """Background code touches consecutive lines from `first`: caches move, no time passes."""
     call_i64_4(fixed(cpu, E_TOUCH), cpu, first, lines, writes)
+
+
+@inlined
+def run_other_code(cpu, first_hot, hot_lines, cold_lines):
+    """Other code's own lines push others out (`cgsim.core.other_code`); no time passes."""
+    call_i64_4(fixed(cpu, E_RUN_OTHER_CODE), cpu, first_hot, hot_lines, cold_lines)
+
+
+@inlined
+def translate_pages(cpu, first, lines):
+    """Other code's pages of consecutive lines pass through the TLB; no time passes."""
+    call_i64_4(fixed(cpu, E_TRANSLATE_PAGES), cpu, first, lines, 0)
 
 
 @njit(forceinline=True)

@@ -223,6 +223,7 @@ def play_workload(
         cpus=cpus,
         log=log,
     )
+    system.surround(hot // LINE_BYTES, ring // LINE_BYTES)
     _visit(space, scene.caller, actors, around.second)
     counts: list[np.ndarray] = []
 

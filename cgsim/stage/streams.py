@@ -25,8 +25,9 @@ from cgsim.core.space import (
     pause,
     peek,
     poke,
+    run_other_code,
     store,
-    touch_lines,
+    translate_pages,
     work,
 )
 from cgsim.designs.base import create, insert, lookup, put, remove, teardown
@@ -163,22 +164,25 @@ def _before(space, scene, feet, cpu, row, number):
     ring = scene.ring + cpu * scene.ring_stride
     lines = scene.ring_lines
     which = _PLACE
+    first = 0
     if scene.ring_split != 0:
         lines = scene.ring_split
         if row[_ACT] & REACH_MASK == FROM_CURRENT:
+            first = scene.hot_split >> 6
             hot += scene.hot_split
             ring += 64 * scene.ring_split
             lines = scene.ring_lines - scene.ring_split
             which = _PLACE_2
-    touch_lines(space, hot, row[_HOT], 0)
+    translate_pages(space, hot, row[_HOT])
     left = row[_COLD]
     place = feet[which]
     while left > 0:
         step = min(left, lines - place)
-        touch_lines(space, ring + 64 * place, step, 0)
+        translate_pages(space, ring + 64 * place, step)
         place = (place + step) % lines
         left -= step
     feet[which] = place
+    run_other_code(space, first, row[_HOT], row[_COLD])
     pause(space, row[_BEFORE], random_bits(scene.seed + cpu, 1, number))
 
 

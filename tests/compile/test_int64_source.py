@@ -23,7 +23,7 @@ from cgsim.core import scheduler
 CORE = Path(b.__file__).parent
 ARRAYS = {"C_CAUSES": len(b.CAUSES), "C_WAIT": b.WAIT_BUCKETS}
 """The arrays within blocks, and how many words they have."""
-ARRAY_POINTERS = {"C_NOTES", "S_ENTERED", "S_QUEUE", "S_SHARES"}
+ARRAY_POINTERS = {"C_NOTES", "K_EVENTS", "K_HOT", "K_SEEN", "S_ENTERED", "S_QUEUE", "S_SHARES"}
 """Fields that hold the address of an array of its own."""
 ARRAYS_BEHIND = {"S_LOG": "_HEADER"}
 """Fields that hold the address of fields with an array behind them, and how many fields."""
@@ -31,6 +31,8 @@ POSITIVE = {
     "fixed(level, K_SETS)": "sets of a level; the profile's reader refuses less than 1",
     "get(cache, _STRIDE)": "bytes of a slab object, at least 8",
     "window": "ticks, tested against 0 before",
+    "sets": "as K_SETS",
+    "ring": "tested against 0 before",
 }
 """Divisors that are no constants, and why they are above 0."""
 WITHIN_A_WORD = {

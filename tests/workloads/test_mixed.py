@@ -137,6 +137,7 @@ def test_each_side_has_lines_of_its_own() -> None:
     """Packets and clients walk through their own part of a CPU's working set and of its ring."""
     heap = Heap(16 << 20, seed=1)
     system = System(system_spec(load_machine("zen4-genoa"), 1), heap)
+    system.surround(10, 100)
     log = new_log(1000)
     system.record(log)
     space = Timed(heap.mem, heap.block, system.cpu())
