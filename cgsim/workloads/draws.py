@@ -102,29 +102,35 @@ class Guide(NamedTuple):
     """A distribution over range(n) for inversion: outcome i if the uniform number is in
     [cumulated[i - 1], cumulated[i]).
 
-    cumulated : raw address of float64[n]. starts : raw address of int64[n], the outcome of the
-    smallest number of each n-th of [0, 1).
+    cumulated : raw address of float64[n], which ends with 1. starts : raw address of int64[cells],
+    the outcome of the smallest number of each cell, of which [0, 1) has as many of equal size.
     """
 
     cumulated: int
     starts: int
-    n: int
+    cells: int
+
+
+_CELLS_PER_OUTCOME = 4  # few cells with two bounds or more, so that branches are foreseen
+_MOST_CELLS = 1 << 20  # but one per outcome
 
 
 def guide(weights):
     """The `Guide` of non-negative weights, float64[n] (any scale, not all zero), and its arrays."""
     cumulated = np.cumsum(np.asarray(weights, dtype=np.float64))
     cumulated /= cumulated[-1]
-    starts = np.searchsorted(cumulated, np.arange(cumulated.size) / cumulated.size, side="right")
-    starts = starts.astype(np.int64)
-    table = Guide(address_of(cumulated), address_of(starts), cumulated.size)
-    return table, (cumulated, starts)
+    n = cumulated.size
+    # a power of two, by which a product is exact
+    cells = 1 << (max(n, min(_CELLS_PER_OUTCOME * n, _MOST_CELLS)) - 1).bit_length()
+    starts = np.searchsorted(cumulated, np.arange(cells) / cells, side="right").astype(np.int64)
+    return Guide(address_of(cumulated), address_of(starts), cells), (cumulated, starts)
 
 
 @njit(forceinline=True)
 def invert(table, unit):
     """The outcome of a uniform number in [0, 1)."""
-    outcome = element(table.starts, int(unit * table.n))
-    while outcome < table.n - 1 and real(table.cumulated, outcome) <= unit:
+    outcome = element(table.starts, int(unit * table.cells))
+    outcome += real(table.cumulated, outcome) <= unit
+    while real(table.cumulated, outcome) <= unit:
         outcome += 1
     return outcome

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgsim.compile.block_access import add, add_element, element, get, put, put_element
+from cgsim.compile.block_access import add, element, get, put, put_element
 from cgsim.compile.intrinsics import put_real, real
 from cgsim.compile.jit import njit
 from cgsim.core.host_memory import address_of
@@ -50,41 +50,39 @@ POISSON, ON_OFF, LINE_RATE = range(3)
 WIRE_OVERHEAD_BYTES = 20
 """Preamble and gap between two frames."""
 
-_MOST_DELIVERIES = 256  # of one poll: no more than packets, 64 at most
+_MOST_DELIVERIES = 256  # that are made ahead of their rows; a poll has at most 64
+_AHEAD = 256  # trains, and times between packets, that are drawn at once
 _POSITIVE = 0x7FFFFFFFFFFFFFFF
 
 # Rows of the output, in the order of `COLUMNS`.
 _CGROUP, _KEY, _ACTOR, _ACT, _HOT, _COLD, _INSTRUCTIONS, _IDLE = range(8)
 
-# Fields of a delivery.
-_D_ACTOR, _D_HOT, _D_COLD, _D_INSTRUCTIONS, _D_IDLE = range(5)
+# Fields of a delivery: flow, packets taken since the one before, and of a poll's first one the time
+# that the CPU was idle, and what the poll before was for: packets with payload, its lines.
+_D_FLOW, _D_PACKETS, _D_IDLE, _D_REQUESTS, _D_LINES = range(5)
 _DELIVERY_FIELDS = 5
+
+# Fields of a train: the last of its packets by number, flow, a packet's payload and wire bytes.
+_T_LAST, _T_FLOW, _T_PAYLOAD, _T_WIRE = range(4)
+_TRAIN_FIELDS = 4
 
 # The state that is kept from one row to the next.
 (
     _S_DELIVERY,  # the one whose rows are being made
-    _S_DELIVERIES,  # of the last poll
-    _S_KEY,  # the rest of its row: program, levels up, cgroup there
+    _S_DELIVERIES,  # that are made
+    _S_KEY,  # its program whose rows are being made, how many are, the last one's cgroup
     _S_LEVEL,
     _S_CGROUP,
-    _S_FLOW,  # the train that arrives
-    _S_PAYLOAD,
-    _S_WIRE,
-    _S_LEFT,
-    _S_TRAIN,
-    _S_PACKET,
+    _S_PLACE,  # of the train that arrives among those drawn
+    _S_TRAIN,  # trains drawn
+    _S_PACKET,  # whose time of arrival comes next
     _S_BURST,
     _S_LAST_ACTOR,
     _S_REQUESTS,  # of the last poll, and their payload in lines
-    _S_PAYLOAD_LINES,
-    _S_HOT,  # gathered since the last delivery
-    _S_COLD,
-    _S_INSTRUCTIONS,
-    _S_IDLE,
-    _S_WORK,  # instructions of this poll
+    _S_LINES,
     _S_LOST,  # times that the ring was full
     _STATE,
-) = range(22)
+) = range(14)
 _F_NOW, _F_ARRIVAL, _F_BURST_LEFT, _F_STATE = range(4)
 
 
@@ -154,6 +152,22 @@ class _Keys(NamedTuple):
     burst: int
 
 
+class _Memory(NamedTuple):
+    """What is kept from one piece to the next: raw addresses.
+
+    state, clock : int64[_STATE], float64[_F_STATE]. trains : int64[_AHEAD, 4]. gaps :
+    float64[_AHEAD], in means. held : int64[n, 3], packets that GRO holds, oldest first: flow,
+    segment's payload, payload so far. deliveries : int64[_MOST_DELIVERIES, 5].
+    """
+
+    state: int
+    clock: int
+    trains: int
+    gaps: int
+    held: int
+    deliveries: int
+
+
 class NetworkFeed:
     """The rows of one CPU: `take` gives the next ones, whatever the size of the pieces."""
 
@@ -168,24 +182,32 @@ class NetworkFeed:
     ) -> None:
         self._parameters = parameters
         self._tables = tables
-        self._arrays = arrays  # which the tables point into
         self._columns = columns
         self._keys = _Keys(*(int(stream_key(seed, first_stream + i)) for i in range(4)))
         self._state = np.zeros(_STATE, np.int64)
         self._state[_S_LAST_ACTOR] = -1
-        self._clock = np.zeros(_F_STATE)
-        self._deliveries = np.zeros((_MOST_DELIVERIES, _DELIVERY_FIELDS), np.int64)
-        # Packets that GRO holds, oldest first: flow, segment's payload, payload so far.
-        self._held = np.zeros((parameters.gro_open_flows, 3), np.int64)
+        kept = [
+            self._state,
+            np.zeros(_F_STATE),
+            np.zeros((_AHEAD, _TRAIN_FIELDS), np.int64),
+            np.zeros(_AHEAD),
+            np.zeros((parameters.gro_open_flows, 3), np.int64),
+            np.zeros((_MOST_DELIVERIES, _DELIVERY_FIELDS), np.int64),
+        ]
+        self._memory = _Memory(*(address_of(array) for array in kept))
+        self._arrays = [*arrays, *kept]  # which addresses point into
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` rows, int64[len(COLUMNS), n]."""
         out = np.empty((self._columns, n), np.int64)
-        _fill(
-            self._parameters, self._tables, self._keys, address_of(self._state),
-            address_of(self._clock), address_of(self._held), address_of(self._deliveries), out,
-        )  # fmt: skip
+        self.fill(out)
         return out
+
+    def fill(self, out: np.ndarray) -> None:
+        """Write the next rows over `out`, int64[len(COLUMNS), n]."""
+        _fill(
+            self._parameters, self._tables, self._keys, self._memory, address_of(out), out.shape[1]
+        )
 
     @property
     def times_ring_full(self) -> int:
@@ -194,36 +216,66 @@ class NetworkFeed:
 
 
 @njit(forceinline=True)
-def _new_train(p, t, k, s):
-    """The next train: whose, of which size, how long."""
-    flow = invert(t.flows, unit_of(bits_of(k.flow, get(s, _S_TRAIN))))
-    add(s, _S_TRAIN, 1)
-    bits = bits_of(k.train, flow << ACTOR_SHIFT | element(t.trains_of_flow, flow))
-    add_element(t.trains_of_flow, flow, 1)
-    size = invert(t.sizes, unit_of(bits))
-    payload = element(t.payload, size)
-    put(s, _S_FLOW, flow)
-    put(s, _S_PAYLOAD, payload)
-    put(s, _S_WIRE, element(t.wire, size))
-    put(s, _S_LEFT, 1)
-    if payload > 0 and p.train_packets > 1.0:
-        # the whole part of an exponential variate is geometric
+def _draw_trains(p, t, k, m):
+    """The next trains: whose, of which size, how long.
+
+    Whose comes first, for all of them: a count that is read while the one before it is still to be
+    written somewhere makes the CPU guess, and begin again.
+    """
+    s = m.state
+    drawn = get(s, _S_TRAIN)
+    put(s, _S_TRAIN, drawn + _AHEAD)
+    trains = range(0, _TRAIN_FIELDS * _AHEAD, _TRAIN_FIELDS)
+    for i in range(_AHEAD):
+        flow = invert(t.flows, unit_of(bits_of(k.flow, drawn + i)))
+        put_element(m.trains, _TRAIN_FIELDS * i + _T_FLOW, flow)
+    for base in trains:
+        flow = element(m.trains, base + _T_FLOW)
+        count = element(t.trains_of_flow, flow)
+        put_element(t.trains_of_flow, flow, count + 1)
+        put_element(m.trains, base + _T_PAYLOAD, flow << ACTOR_SHIFT | count)
+    last = get(s, _S_PACKET) - 1
+    # the whole part of an exponential variate is geometric
+    rate = -math.log1p(-1.0 / p.train_packets) if p.train_packets > 1.0 else math.inf
+    for base in trains:
+        bits = bits_of(k.train, element(m.trains, base + _T_PAYLOAD))
+        size = invert(t.sizes, unit_of(bits))
+        payload = element(t.payload, size)
         length = exponential(t.exponential, mix64(bits) & _POSITIVE)
-        put(s, _S_LEFT, 1 + int(length / -math.log1p(-1.0 / p.train_packets)))
+        last += 1 + int(length / rate) * (payload > 0)
+        put_element(m.trains, base + _T_LAST, last)
+        put_element(m.trains, base + _T_PAYLOAD, payload)
+        put_element(m.trains, base + _T_WIRE, element(t.wire, size))
 
 
 @njit(forceinline=True)
-def _next_arrival(p, t, k, s, f):
-    """Set the time of the next packet's arrival, and what it is."""
-    if get(s, _S_LEFT) == 0:
-        _new_train(p, t, k, s)
-    add(s, _S_LEFT, -1)
+def _draw_gaps(t, k, m):
+    """The next times between packets, in means."""
+    packet = get(m.state, _S_PACKET)
+    for i in range(_AHEAD):
+        put_real(m.gaps, i, exponential(t.exponential, bits_of(k.arrival, packet + i)))
+
+
+@njit(forceinline=True)
+def _next_arrival(p, t, k, m, arrival):
+    """The time of the next packet's arrival, after that of the one before; sets what it is."""
+    s, f = m.state, m.clock
+    packet = get(s, _S_PACKET)
+    place = get(s, _S_PLACE)
+    place += packet > element(m.trains, _TRAIN_FIELDS * place + _T_LAST)
+    if place == _AHEAD or packet == 0:
+        _draw_trains(p, t, k, m)
+        place = 0
+    put(s, _S_PLACE, place)
     if p.arrivals == LINE_RATE:
-        bits_on_wire = 8.0 * (get(s, _S_WIRE) + WIRE_OVERHEAD_BYTES)
-        put_real(f, _F_ARRIVAL, real(f, _F_ARRIVAL) + bits_on_wire / p.line_gbit_s * p.rx_queues)
-        return
-    gap = p.gap_ns * exponential(t.exponential, bits_of(k.arrival, get(s, _S_PACKET)))
-    add(s, _S_PACKET, 1)
+        put(s, _S_PACKET, packet + 1)
+        wire = element(m.trains, _TRAIN_FIELDS * place + _T_WIRE)
+        bits_on_wire = 8.0 * (wire + WIRE_OVERHEAD_BYTES)
+        return arrival + bits_on_wire / p.line_gbit_s * p.rx_queues
+    if packet & (_AHEAD - 1) == 0:
+        _draw_gaps(t, k, m)
+    put(s, _S_PACKET, packet + 1)
+    gap = p.gap_ns * real(m.gaps, packet & (_AHEAD - 1))
     if p.arrivals == ON_OFF:
         gap /= p.burst_factor
         while gap > real(f, _F_BURST_LEFT):
@@ -231,38 +283,22 @@ def _next_arrival(p, t, k, s, f):
             bits = bits_of(k.burst, get(s, _S_BURST))
             add(s, _S_BURST, 1)
             pause_ns = p.pause_ns * exponential(t.exponential, mix64(bits) & _POSITIVE)
-            skipped_ns = real(f, _F_BURST_LEFT) + pause_ns
-            put_real(f, _F_ARRIVAL, real(f, _F_ARRIVAL) + skipped_ns)
+            arrival += real(f, _F_BURST_LEFT) + pause_ns
             put_real(f, _F_BURST_LEFT, 1e3 * p.burst_us * math.exp(p.burst_sigma * normal(bits)))
         put_real(f, _F_BURST_LEFT, real(f, _F_BURST_LEFT) - gap)
-    put_real(f, _F_ARRIVAL, real(f, _F_ARRIVAL) + gap)
+    return arrival + gap
 
 
 @njit(forceinline=True)
-def _deliver(p, t, s, deliveries, flow):
-    """A packet goes up the stack and to the hook."""
-    actor = element(t.flow_actor, flow)
-    hot = get(s, _S_HOT) + p.stack_lines
-    cold = get(s, _S_COLD)
-    if actor == get(s, _S_LAST_ACTOR):
-        hot += p.socket_lines
-    else:
-        cold += p.socket_lines
-    put(s, _S_LAST_ACTOR, actor)
-    d = get(s, _S_DELIVERIES)
-    put(s, _S_DELIVERIES, d + 1)
+def _deliver(m, d, flow, packets):
+    """Delivery `d`: a packet goes up the stack and to the hook. Returns the next one's number."""
     base = _DELIVERY_FIELDS * d
-    put_element(deliveries, base + _D_ACTOR, actor)
-    put_element(deliveries, base + _D_HOT, hot)
-    put_element(deliveries, base + _D_COLD, cold)
-    instructions = get(s, _S_INSTRUCTIONS) + p.stack_instructions
-    put_element(deliveries, base + _D_INSTRUCTIONS, instructions)
-    put_element(deliveries, base + _D_IDLE, get(s, _S_IDLE))
-    add(s, _S_WORK, p.stack_instructions + p.n_keys * p.program_instructions)
-    put(s, _S_HOT, 0)
-    put(s, _S_COLD, 0)
-    put(s, _S_INSTRUCTIONS, 0)
-    put(s, _S_IDLE, 0)
+    put_element(m.deliveries, base + _D_FLOW, flow)
+    put_element(m.deliveries, base + _D_PACKETS, packets)
+    put_element(m.deliveries, base + _D_IDLE, 0)
+    put_element(m.deliveries, base + _D_REQUESTS, 0)
+    put_element(m.deliveries, base + _D_LINES, 0)
+    return d + 1
 
 
 @njit(forceinline=True)
@@ -275,50 +311,40 @@ def _drop(held, n_held, slot):
 
 
 @njit(forceinline=True)
-def _application(p, s):
-    """What the last poll's packets were for."""
-    requests = get(s, _S_REQUESTS)
-    if requests > 0:
-        add(s, _S_HOT, p.application_lines)
-        add(s, _S_COLD, requests * p.application_cold_lines)
-        add(s, _S_COLD, int(get(s, _S_PAYLOAD_LINES) * p.payload_touched_share + 0.5))
-        add(s, _S_INSTRUCTIONS, requests * p.application_instructions)
-        add(s, _S_WORK, requests * p.application_instructions)
-    put(s, _S_REQUESTS, 0)
-    put(s, _S_PAYLOAD_LINES, 0)
+def _poll(p, t, k, m, first):
+    """Wait for packets, take them, merge them; returns the number behind the last delivery.
 
-
-@njit(forceinline=True)
-def _poll(p, t, k, s, f, held, deliveries):
-    """Wait for packets, take them, merge them; fills `deliveries`."""
-    if get(s, _S_PACKET) == 0 and get(s, _S_TRAIN) == 0:
-        _next_arrival(p, t, k, s, f)
-    _application(p, s)
-    put_real(f, _F_NOW, real(f, _F_NOW) + get(s, _S_WORK) / p.instructions_per_ns)
-    put(s, _S_WORK, 0)
-    late = real(f, _F_NOW) - real(f, _F_ARRIVAL)
+    first : number of the first delivery.
+    """
+    s, f, held = m.state, m.clock, m.held
+    now = real(f, _F_NOW)
+    arrival = real(f, _F_ARRIVAL)
+    if get(s, _S_PACKET) == 0:
+        arrival = _next_arrival(p, t, k, m, arrival)
+    late = now - arrival
+    idle = 0
     if late > p.full_ring_ns:
-        put_real(f, _F_ARRIVAL, real(f, _F_ARRIVAL) + late - p.full_ring_ns)
+        arrival = arrival + late - p.full_ring_ns
         add(s, _S_LOST, 1)
     elif late < 0.0:
-        poll = real(f, _F_ARRIVAL) + 1e3 * p.interrupt_window_us
+        poll = arrival + 1e3 * p.interrupt_window_us
         # whole nanoseconds, so that the clock goes as the rows say
-        idle = int(poll - real(f, _F_NOW))
-        add(s, _S_IDLE, idle)
-        put_real(f, _F_NOW, max(real(f, _F_NOW) + idle, real(f, _F_ARRIVAL)))
-    put(s, _S_DELIVERY, 0)
-    put(s, _S_DELIVERIES, 0)
+        idle = int(poll - now)
+        now = max(now + idle, arrival)
+    d = first
     n_held = 0
     taken = 0
-    while taken < p.batch_max_packets and real(f, _F_ARRIVAL) <= real(f, _F_NOW):
+    packets = 0
+    requests = 0
+    lines = 0
+    while taken < p.batch_max_packets and arrival <= now:
         taken += 1
-        flow = get(s, _S_FLOW)
-        payload = get(s, _S_PAYLOAD)
-        _next_arrival(p, t, k, s, f)
-        add(s, _S_COLD, p.packet_lines)
-        add(s, _S_INSTRUCTIONS, p.driver_instructions)
-        add(s, _S_WORK, p.driver_instructions)
-        add(s, _S_PAYLOAD_LINES, (payload + LINE_BYTES - 1) >> 6)
+        packets += 1
+        train = _TRAIN_FIELDS * get(s, _S_PLACE)
+        flow = element(m.trains, train + _T_FLOW)
+        payload = element(m.trains, train + _T_PAYLOAD)
+        arrival = _next_arrival(p, t, k, m, arrival)
+        lines += (payload + LINE_BYTES - 1) >> 6
         slot = 0
         while slot < n_held and element(held, 3 * slot) != flow:
             slot += 1
@@ -330,66 +356,111 @@ def _poll(p, t, k, s, f, held, deliveries):
                 put_element(held, 3 * slot + 2, so_far + payload)
                 continue
             # what is held of the flow goes up first
-            _deliver(p, t, s, deliveries, flow)
+            d = _deliver(m, d, flow, packets)
+            packets = 0
             n_held = _drop(held, n_held, slot)
-        add(s, _S_REQUESTS, 1 if payload > 0 else 0)
+        requests += payload > 0
         if not merges:
-            _deliver(p, t, s, deliveries, flow)
+            d = _deliver(m, d, flow, packets)
+            packets = 0
             continue
         if n_held == p.gro_open_flows:
-            _deliver(p, t, s, deliveries, element(held, 0))
+            d = _deliver(m, d, element(held, 0), packets)
+            packets = 0
             n_held = _drop(held, n_held, 0)
         put_element(held, 3 * n_held, flow)
         put_element(held, 3 * n_held + 1, payload)
         put_element(held, 3 * n_held + 2, payload)
         n_held += 1
     for slot in range(n_held):
-        _deliver(p, t, s, deliveries, element(held, 3 * slot))
+        d = _deliver(m, d, element(held, 3 * slot), packets)
+        packets = 0
+    delivery = _DELIVERY_FIELDS * first
+    put_element(m.deliveries, delivery + _D_IDLE, idle)
+    put_element(m.deliveries, delivery + _D_REQUESTS, get(s, _S_REQUESTS))
+    put_element(m.deliveries, delivery + _D_LINES, get(s, _S_LINES))
+    put(s, _S_REQUESTS, requests)
+    put(s, _S_LINES, lines)
+    work = taken * p.driver_instructions + requests * p.application_instructions
+    work += (d - first) * (p.stack_instructions + p.n_keys * p.program_instructions)
+    put_real(f, _F_NOW, now + work / p.instructions_per_ns)
+    put_real(f, _F_ARRIVAL, arrival)
+    return d
+
+
+@njit(forceinline=True)
+def _row(out, n, i, cgroup, key, actor, act, hot, cold, instructions, idle):
+    put_element(out, _CGROUP * n + i, cgroup)
+    put_element(out, _KEY * n + i, key)
+    put_element(out, _ACTOR * n + i, actor)
+    put_element(out, _ACT * n + i, act)
+    put_element(out, _HOT * n + i, hot)
+    put_element(out, _COLD * n + i, cold)
+    put_element(out, _INSTRUCTIONS * n + i, instructions)
+    put_element(out, _IDLE * n + i, idle)
+
+
+@njit(forceinline=True)
+def _first_row(p, s, out, n, i, cgroup, actor, delivery):
+    """The first program's row: the poll, the stack and what the poll before was for come before."""
+    packets = element(delivery, _D_PACKETS)
+    requests = element(delivery, _D_REQUESTS)
+    same = actor == get(s, _S_LAST_ACTOR)
+    put(s, _S_LAST_ACTOR, actor)
+    # products, where a branch would be foreseen half of the time
+    hot = p.stack_lines + same * p.socket_lines + (requests > 0) * p.application_lines
+    cold = packets * p.packet_lines + (not same) * p.socket_lines
+    cold += requests * p.application_cold_lines
+    cold += int(element(delivery, _D_LINES) * p.payload_touched_share + 0.5)
+    instructions = packets * p.driver_instructions + p.stack_instructions
+    instructions += requests * p.application_instructions
+    idle = element(delivery, _D_IDLE)
+    _row(out, n, i, cgroup, 0, actor, p.first_act, hot, cold, instructions, idle)
 
 
 @njit
-def _fill(p, t, k, s, f, held, deliveries, out):
-    """Make the next rows. out : int64[8, n], overwritten; all state is carried on."""
-    n = out.shape[1]
+def _fill(p, t, k, m, out, n):
+    """Make the next rows. out : address of int64[8, n], overwritten; all state is carried on."""
+    s = m.state
     key = get(s, _S_KEY)
     level = get(s, _S_LEVEL)
     cgroup = get(s, _S_CGROUP)
+    d = get(s, _S_DELIVERY)
     i = 0
     while i < n:
-        while get(s, _S_DELIVERY) == get(s, _S_DELIVERIES):
-            _poll(p, t, k, s, f, held, deliveries)
-        d = get(s, _S_DELIVERY)
-        actor = element(deliveries, _DELIVERY_FIELDS * d + _D_ACTOR)
+        if d == get(s, _S_DELIVERIES):
+            made = 0
+            while made <= _MOST_DELIVERIES - p.batch_max_packets:
+                made = _poll(p, t, k, m, made)
+            put(s, _S_DELIVERIES, made)
+            d = 0
+        delivery = m.deliveries + 8 * _DELIVERY_FIELDS * d
+        actor = element(t.flow_actor, element(delivery, _D_FLOW))
         own = element(t.actor_cgroup, actor)
+        if key == 0 and level == 0:
+            cgroup = own if p.inherited_programs == 0 else 0
+            _first_row(p, s, out, n, i, cgroup, actor, delivery)
+            level = 1
+            i += 1
         while key < p.n_keys and i < n:
-            act = element(t.acts, 2 * key + 1)
             if level == 0:
                 cgroup = 0 if key < p.inherited_programs else own
                 act = element(t.acts, 2 * key)
-            out[_CGROUP, i] = cgroup
-            out[_KEY, i] = key
-            out[_ACTOR, i] = actor
-            out[_ACT, i] = act
-            out[_HOT, i] = 0
-            out[_COLD, i] = 0
-            out[_INSTRUCTIONS, i] = 0 if level > 0 else p.program_instructions
-            out[_IDLE, i] = 0
-            if key == 0 and level == 0:
-                out[_ACT, i] = p.first_act
-                out[_HOT, i] = element(deliveries, _DELIVERY_FIELDS * d + _D_HOT)
-                out[_COLD, i] = element(deliveries, _DELIVERY_FIELDS * d + _D_COLD)
-                out[_INSTRUCTIONS, i] = element(deliveries, _DELIVERY_FIELDS * d + _D_INSTRUCTIONS)
-                out[_IDLE, i] = element(deliveries, _DELIVERY_FIELDS * d + _D_IDLE)
-            i += 1
-            if level < p.charge_levels and element(t.parents, cgroup) >= 0:
-                level += 1
+                _row(out, n, i, cgroup, key, actor, act, 0, 0, p.program_instructions, 0)
+                level = 1
+                i += 1
+            while level <= p.charge_levels and i < n and element(t.parents, cgroup) >= 0:
                 cgroup = element(t.parents, cgroup)
-            else:
+                _row(out, n, i, cgroup, key, actor, element(t.acts, 2 * key + 1), 0, 0, 0, 0)
+                level += 1
+                i += 1
+            if level > p.charge_levels or element(t.parents, cgroup) < 0:
                 level = 0
                 key += 1
         if key == p.n_keys:
             key = 0
-            put(s, _S_DELIVERY, d + 1)
+            d += 1
     put(s, _S_KEY, key)
     put(s, _S_LEVEL, level)
     put(s, _S_CGROUP, cgroup)
+    put(s, _S_DELIVERY, d)
