@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cgsim.compile.block_access import element
+from cgsim.compile.intrinsics import put_real, real
+from cgsim.compile.jit import njit
+from cgsim.core.host_memory import address_of
 from cgsim.errors import UserError
 from cgsim.workloads.acts import (
     CREATE,
@@ -31,7 +35,14 @@ if TYPE_CHECKING:
     from cgsim.workloads.network_feed import NetworkFeed
 
 _STREAM = FIRST_STREAM - 2
-_AT_ONCE = 512
+_SUM_ROWS = 512
+"""Packets' rows whose times are summed up before the sum goes to the clock."""
+_AT_ONCE = 16 * _SUM_ROWS
+
+_CGROUP, _ACT = COLUMNS.index("cgroup"), COLUMNS.index("act")
+_INSTRUCTIONS, _IDLE = COLUMNS.index("instructions"), COLUMNS.index("idle_ns")
+# The time at which the sum begins, the sum, and the time of the next change.
+_START, _SINCE, _DUE, _CLOCK = range(4)
 
 
 @dataclass(frozen=True)
@@ -71,52 +82,72 @@ class ChurnFeed:
         self._idle = idle
         self._key = int(stream_key(seed, _STREAM))
         self._mean_ns = 1e9 / workload.starts_per_s
-        self._ns_per_instruction = 1 / workload.instructions_per_ns
-        self._clock = 0.0
         self._done = 0
-        self._due = self._gap()
-        self._rest = np.empty((len(COLUMNS), 0), np.int64)
+        self._clock = np.zeros(_CLOCK)
+        self._clock[_DUE] = self._gap()
+        self._rows = packets.take(_AT_ONCE)
+        self._next = 0  # of these rows
+        self._scanned = address_of(self._rows), address_of(self._clock)
+        self._ns_per_instruction = 1 / workload.instructions_per_ns
+        self._change = np.zeros((len(COLUMNS), 2), np.int64)
+        self._change[_ACT] = [act_of(FROM_CGROUP, IGNORE, what) for what in (DESTROY, CREATE)]
+        self._left = 0  # rows of the change that are still to come
 
     def _gap(self) -> float:
         return self._mean_ns * exponential(EXPONENTIAL, bits_of(self._key, 2 * self._done))
 
-    def _changes(self) -> np.ndarray:
-        """The rows of one container's end and another one's start."""
+    def _begin_change(self) -> None:
+        """The next rows are one container's end and another one's start."""
         bits = bits_of(self._key, 2 * self._done + 1)
-        rows = np.zeros((len(COLUMNS), 2), np.int64)
-        rows[COLUMNS.index("cgroup")] = self._idle[bits % self._idle.size]
-        rows[COLUMNS.index("act")] = [
-            act_of(FROM_CGROUP, IGNORE, operation) for operation in (DESTROY, CREATE)
-        ]
+        self._change[_CGROUP] = self._idle[bits % self._idle.size]
+        self._left = 2
         self._done += 1
-        return rows
+        self._clock[_DUE] += self._gap()
 
-    def _more(self) -> np.ndarray:
-        rows = self._packets.take(_AT_ONCE)
-        begins = rows[COLUMNS.index("act")] & REACH_MASK >= REACHES_AN_EVENT
-        gaps = rows[COLUMNS.index("instructions")] * self._ns_per_instruction
-        times = self._clock + np.cumsum(
-            np.where(begins, gaps + rows[COLUMNS.index("idle_ns")], 0.0)
-        )
-        self._clock = float(times[-1])
-        where, inserted = [], []
-        while self._due <= self._clock:
-            place = np.flatnonzero(begins & (times >= self._due))
-            if place.size == 0:
-                break  # within the packet whose rows follow
-            where += [place[0]] * 2
-            inserted.append(self._changes())
-            self._due += self._gap()
-        if not inserted:
-            return rows
-        return np.insert(rows, where, np.concatenate(inserted, axis=1), axis=1)
+    def _until_change(self, most: int) -> np.ndarray:
+        """The next rows of packets: those at hand, before a change, and no more than `most`."""
+        if self._next == _AT_ONCE:
+            self._packets.fill(self._rows)
+            self._next = 0
+        begin, end = self._next, min(self._next + most, _AT_ONCE)
+        self._next = _until_due(*self._scanned, begin, end, self._ns_per_instruction)
+        if self._next < end:
+            self._begin_change()
+        return self._rows[:, begin : self._next]
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` rows, int64[len(COLUMNS), n]."""
-        parts, have = [self._rest], self._rest.shape[1]
-        while have < n:
-            parts.append(self._more())
-            have += parts[-1].shape[1]
-        rows = np.concatenate(parts, axis=1)
-        self._rest = rows[:, n:]
-        return np.ascontiguousarray(rows[:, :n])
+        out = np.empty((len(COLUMNS), n), np.int64)
+        done = 0
+        while done < n:
+            if self._left > 0:
+                some = self._change[:, 2 - self._left :][:, : n - done]
+                self._left -= some.shape[1]
+            else:
+                some = self._until_change(n - done)
+            out[:, done : done + some.shape[1]] = some
+            done += some.shape[1]
+        return out
+
+
+@njit
+def _until_due(rows, clock, place, end, ns_per_instruction):
+    """The place of the first packet at which a change is due, or the end; the clock goes there.
+
+    rows : raw address of packets' rows, int64[columns, _AT_ONCE]. place, end : the rows looked at.
+    """
+    start, since, due = real(clock, _START), real(clock, _SINCE), real(clock, _DUE)
+    while place < end:
+        if place % _SUM_ROWS == 0:
+            start += since
+            since = 0.0
+        if element(rows, _ACT * _AT_ONCE + place) & REACH_MASK >= REACHES_AN_EVENT:
+            gap = element(rows, _INSTRUCTIONS * _AT_ONCE + place) * ns_per_instruction
+            later = since + (gap + element(rows, _IDLE * _AT_ONCE + place))
+            if due <= start + later:
+                break
+            since = later
+        place += 1
+    put_real(clock, _START, start)
+    put_real(clock, _SINCE, since)
+    return place
