@@ -34,7 +34,7 @@ from cgsim.workloads.network import NetworkWorkload
 
 PACKETS, CLIENTS = "packets", "clients"
 _SIDES = (PACKETS, CLIENTS)
-_AT_ONCE = 1 << 12
+_AT_ONCE = 1 << 13
 _TRIAL_ROWS = 1 << 16
 
 _ACTOR, _ACT = COLUMNS.index("actor"), COLUMNS.index("act")
@@ -203,47 +203,68 @@ def _busy_ns(side, place, per_ns):
 
 
 @inlined
-def _due(side, place, time, per_ns):
-    """When a side's next event begins."""
-    return time + _busy_ns(side, place, per_ns) + element(side.rows, _IDLE * side.n + place)
+def _copy(side, place, out, done, n):
+    for column in range(len(COLUMNS)):
+        value = element(side.rows, column * side.n + place)
+        if column == _ACT:
+            value += side.act
+        if column == _ACTOR:
+            value += side.actor
+        put_element(out, column * n + done, value)
 
 
 @inlined
-def _copy(side, place, out, done, n):
-    for column in range(len(COLUMNS)):
-        put_element(out, column * n + done, element(side.rows, column * side.n + place))
-    put_element(out, _ACT * n + done, element(out, _ACT * n + done) + side.act)
-    put_element(out, _ACTOR * n + done, element(out, _ACTOR * n + done) + side.actor)
+def _copy_rest(side, place, out, done, n):
+    """Copy what is at hand of an event that has begun; returns the place behind it."""
+    while place < side.n and done < n and not _begins(side, place):
+        _copy(side, place, out, done, n)
+        place += 1
+        done += 1
+    return place
 
 
 @njit
 def _merge(packets, clients, state, clocks, per_ns, out, done, n):
     """Fill out, int64[columns, n], from row `done` on; stops where a side has no more at hand."""
-    while done < n:
-        place_0, place_1 = get(state, _NEXT), get(state, _NEXT + 1)
-        opened = get(state, _OPEN)
-        if (opened != 1 and place_0 == packets.n) or (opened != 0 and place_1 == clients.n):
-            return done
-        number = opened
-        if opened >= 0:
-            side, place = (packets, place_0) if opened == 0 else (clients, place_1)
-            if _begins(side, place):
-                put(state, _OPEN, -1)
-                continue
+    opened = get(state, _OPEN)
+    place_0, place_1 = get(state, _NEXT), get(state, _NEXT + 1)
+    clock = real(clocks, _CLOCK)
+    time_0, time_1 = real(clocks, _TIME), real(clocks, _TIME + 1)
+    while True:
+        if opened == 0:
+            begin = place_0
+            place_0 = _copy_rest(packets, begin, out, done, n)
+            done += place_0 - begin
+        elif opened == 1:
+            begin = place_1
+            place_1 = _copy_rest(clients, begin, out, done, n)
+            done += place_1 - begin
+        if done == n or (opened == 0 and place_0 == packets.n):
+            break
+        if opened == 1 and place_1 == clients.n:
+            break
+        opened = -1
+        if place_0 == packets.n or place_1 == clients.n:
+            break
+        busy_0, busy_1 = _busy_ns(packets, place_0, per_ns), _busy_ns(clients, place_1, per_ns)
+        due_0 = time_0 + busy_0 + element(packets.rows, _IDLE * packets.n + place_0)
+        due_1 = time_1 + busy_1 + element(clients.rows, _IDLE * clients.n + place_1)
+        if due_0 <= due_1:
+            opened, busy, due, time_0 = 0, busy_0, due_0, due_0
+            _copy(packets, place_0, out, done, n)
+            place_0 += 1
         else:
-            due_0 = _due(packets, place_0, real(clocks, _TIME), per_ns)
-            due_1 = _due(clients, place_1, real(clocks, _TIME + 1), per_ns)
-            number = 0 if due_0 <= due_1 else 1
-            side, place = (packets, place_0) if number == 0 else (clients, place_1)
-        _copy(side, place, out, done, n)
-        if opened < 0:
-            due = min(due_0, due_1)
-            busy = _busy_ns(side, place, per_ns)
-            idle = max(int(due - busy - real(clocks, _CLOCK)), 0)
-            put_element(out, _IDLE * n + done, idle)
-            put_real(clocks, _CLOCK, real(clocks, _CLOCK) + idle + busy)
-            put_real(clocks, _TIME + number, due)
-            put(state, _OPEN, number)
-        put(state, _NEXT + number, place + 1)
+            opened, busy, due, time_1 = 1, busy_1, due_1, due_1
+            _copy(clients, place_1, out, done, n)
+            place_1 += 1
+        idle = max(int(due - busy - clock), 0)
+        put_element(out, _IDLE * n + done, idle)
+        clock = clock + idle + busy
         done += 1
+    put(state, _OPEN, opened)
+    put(state, _NEXT, place_0)
+    put(state, _NEXT + 1, place_1)
+    put_real(clocks, _CLOCK, clock)
+    put_real(clocks, _TIME, time_0)
+    put_real(clocks, _TIME + 1, time_1)
     return done
