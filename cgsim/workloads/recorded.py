@@ -296,9 +296,14 @@ class RecordedFeed:
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` rows, int64[len(COLUMNS), n]."""
-        where = (self._next + np.arange(n)) % self._rows.shape[1]
-        self._next += n
-        return self._rows[:, where]
+        out = np.empty((len(COLUMNS), n), np.int64)
+        done = 0
+        while done < n:
+            some = self._rows[:, self._next : self._next + n - done]
+            out[:, done : done + some.shape[1]] = some
+            done += some.shape[1]
+            self._next = (self._next + some.shape[1]) % self._rows.shape[1]
+        return out
 
 
 def event_names(act: np.ndarray) -> np.ndarray:
