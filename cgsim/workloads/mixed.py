@@ -28,6 +28,7 @@ from cgsim.workloads.base import (
     Workload,
     count,
     structured,
+    unwritten_rows,
 )
 from cgsim.workloads.gpu import GpuWorkload
 from cgsim.workloads.network import NetworkWorkload
@@ -173,7 +174,7 @@ class MixedFeed:
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` rows, int64[len(COLUMNS), n]."""
-        out = np.empty((len(COLUMNS), n), np.int64)
+        out = unwritten_rows(n)
         done = 0
         while True:
             sides = [

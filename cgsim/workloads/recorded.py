@@ -59,6 +59,7 @@ from cgsim.workloads.base import (
     count,
     quantity,
     structured,
+    unwritten_rows,
 )
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ class RecordedFeed:
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` rows, int64[len(COLUMNS), n]."""
-        out = np.empty((len(COLUMNS), n), np.int64)
+        out = unwritten_rows(n)
         done = 0
         while done < n:
             some = self._rows[:, self._next : self._next + n - done]
