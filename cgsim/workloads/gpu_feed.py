@@ -184,26 +184,26 @@ def _prepare_us(kinds, keys, clients, c):
 @njit(forceinline=True)
 def _earlier(clients, a, b):
     one, two = real(clients.times, a), real(clients.times, b)
-    return one < two or (one == two and element(clients.number, a) < element(clients.number, b))
+    if one == two:  # first: no other branch of a comparison that goes either way
+        return element(clients.number, a) < element(clients.number, b)
+    return one < two
 
 
 @njit(forceinline=True)
 def _sift_down(clients, here):
     """Restore the heap of clients by time of submission, then number, below a place too early."""
+    held = element(clients.heap, here)
     while 2 * here + 1 < clients.n:
         child = 2 * here + 1
-        first = element(clients.heap, child)
         if child + 1 < clients.n:
             second = element(clients.heap, child + 1)
-            if _earlier(clients, second, first):
-                first = second
-                child += 1
-        held = element(clients.heap, here)
+            child += _earlier(clients, second, element(clients.heap, child))
+        first = element(clients.heap, child)
         if not _earlier(clients, first, held):
-            return
+            break
         put_element(clients.heap, here, first)
-        put_element(clients.heap, child, held)
         here = child
+    put_element(clients.heap, here, held)
 
 
 @njit
