@@ -8,13 +8,13 @@ key. Times between are exponential.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cgsim.compile.block_access import element
+from cgsim.compile.block_access import element, get, put, put_element
 from cgsim.compile.intrinsics import put_real, real
-from cgsim.compile.jit import njit
+from cgsim.compile.jit import inlined, njit
 from cgsim.core.host_memory import address_of
 from cgsim.errors import UserError
 from cgsim.workloads.acts import (
@@ -27,7 +27,7 @@ from cgsim.workloads.acts import (
     act_of,
 )
 from cgsim.workloads.base import COLUMNS, FIRST_STREAM, quantity, unwritten_rows
-from cgsim.workloads.draws import EXPONENTIAL, bits_of, exponential, stream_key
+from cgsim.workloads.draws import EXPONENTIAL, Exponential, bits_of, exponential, stream_key
 from cgsim.workloads.network import NetworkWorkload
 
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ if TYPE_CHECKING:
 _STREAM = FIRST_STREAM - 2
 _SUM_ROWS = 512
 """Packets' rows whose times are summed up before the sum goes to the clock."""
-_AT_ONCE = 16 * _SUM_ROWS
+_AT_ONCE = 32 * _SUM_ROWS
 
 _CGROUP, _ACT = COLUMNS.index("cgroup"), COLUMNS.index("act")
 _INSTRUCTIONS, _IDLE = COLUMNS.index("instructions"), COLUMNS.index("idle_ns")
+# The packets' next row, the next change's number, and whether its container has ended.
+_NEXT, _CHANGE, _ENDED, _STATE = range(4)
 # The time at which the sum begins, the sum, and the time of the next change.
 _START, _SINCE, _DUE, _CLOCK = range(4)
 
@@ -72,6 +74,23 @@ class ChurnWorkload(NetworkWorkload):
         return ChurnFeed(self, packets, idle, seed)
 
 
+class _Churn(NamedTuple):
+    """What the kernel needs of a `ChurnWorkload`.
+
+    key : of the random stream. idle : raw address of int64[n_idle], cgroups without sockets.
+    destroy, create : acts.
+    """
+
+    key: int
+    mean_ns: float
+    ns_per_instruction: float
+    idle: int
+    n_idle: int
+    destroy: int
+    create: int
+    exponential: Exponential
+
+
 class ChurnFeed:
     """A CPU's packets with containers' ends and starts between them, in any pieces."""
 
@@ -79,75 +98,89 @@ class ChurnFeed:
         self, workload: ChurnWorkload, packets: NetworkFeed, idle: np.ndarray, seed: int
     ) -> None:
         self._packets = packets
-        self._idle = idle
-        self._key = int(stream_key(seed, _STREAM))
-        self._mean_ns = 1e9 / workload.starts_per_s
-        self._done = 0
+        self._idle = idle.astype(np.int64)  # which an address points into
+        self._churn = _Churn(
+            key=int(stream_key(seed, _STREAM)),
+            mean_ns=1e9 / workload.starts_per_s,
+            ns_per_instruction=1 / workload.instructions_per_ns,
+            idle=address_of(self._idle),
+            n_idle=idle.size,
+            destroy=act_of(FROM_CGROUP, IGNORE, DESTROY),
+            create=act_of(FROM_CGROUP, IGNORE, CREATE),
+            exponential=EXPONENTIAL,
+        )
+        self._state = np.zeros(_STATE, np.int64)
         self._clock = np.zeros(_CLOCK)
-        self._clock[_DUE] = self._gap()
+        self._clock[_DUE] = _gap(self._churn, 0)
         self._rows = packets.take(_AT_ONCE)
-        self._next = 0  # of these rows
-        self._scanned = address_of(self._rows), address_of(self._clock)
-        self._ns_per_instruction = 1 / workload.instructions_per_ns
-        self._change = np.zeros((len(COLUMNS), 2), np.int64)
-        self._change[_ACT] = [act_of(FROM_CGROUP, IGNORE, what) for what in (DESTROY, CREATE)]
-        self._left = 0  # rows of the change that are still to come
-
-    def _gap(self) -> float:
-        return self._mean_ns * exponential(EXPONENTIAL, bits_of(self._key, 2 * self._done))
-
-    def _begin_change(self) -> None:
-        """The next rows are one container's end and another one's start."""
-        bits = bits_of(self._key, 2 * self._done + 1)
-        self._change[_CGROUP] = self._idle[bits % self._idle.size]
-        self._left = 2
-        self._done += 1
-        self._clock[_DUE] += self._gap()
-
-    def _until_change(self, most: int) -> np.ndarray:
-        """The next rows of packets: those at hand, before a change, and no more than `most`."""
-        if self._next == _AT_ONCE:
-            self._packets.fill(self._rows)
-            self._next = 0
-        begin, end = self._next, min(self._next + most, _AT_ONCE)
-        self._next = _until_due(*self._scanned, begin, end, self._ns_per_instruction)
-        if self._next < end:
-            self._begin_change()
-        return self._rows[:, begin : self._next]
+        self._addresses = [address_of(array) for array in (self._rows, self._state, self._clock)]
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` rows, int64[len(COLUMNS), n]."""
         out = unwritten_rows(n)
         done = 0
-        while done < n:
-            if self._left > 0:
-                some = self._change[:, 2 - self._left :][:, : n - done]
-                self._left -= some.shape[1]
-            else:
-                some = self._until_change(n - done)
-            out[:, done : done + some.shape[1]] = some
-            done += some.shape[1]
-        return out
+        while True:
+            done = _insert(self._churn, *self._addresses, address_of(out), done, n)
+            if done == n:
+                return out
+            self._packets.fill(self._rows)
+            self._state[_NEXT] = 0
 
 
 @njit
-def _until_due(rows, clock, place, end, ns_per_instruction):
-    """The place of the first packet at which a change is due, or the end; the clock goes there.
+def _gap(churn, change):
+    """The time between a change and the one before, in ns."""
+    return churn.mean_ns * exponential(churn.exponential, bits_of(churn.key, 2 * change))
 
-    rows : raw address of packets' rows, int64[columns, _AT_ONCE]. place, end : the rows looked at.
+
+@inlined
+def _write_change(churn, change, act, out, done, n):
+    for column in range(len(COLUMNS)):
+        put_element(out, column * n + done, 0)
+    idle = bits_of(churn.key, 2 * change + 1) % churn.n_idle
+    put_element(out, _CGROUP * n + done, element(churn.idle, idle))
+    put_element(out, _ACT * n + done, act)
+
+
+@njit
+def _insert(churn, rows, state, clock, out, done, n):
+    """Fill out, int64[columns, n], from row `done` on, with packets and changes in order of time;
+    stops where no packets are at hand. Returns how many rows are done.
+
+    rows : packets' rows, int64[columns, _AT_ONCE].
     """
+    place, change, ended = get(state, _NEXT), get(state, _CHANGE), get(state, _ENDED)
     start, since, due = real(clock, _START), real(clock, _SINCE), real(clock, _DUE)
-    while place < end:
+    while done < n:
+        if ended != 0:
+            _write_change(churn, change, churn.create, out, done, n)
+            ended = 0
+            change += 1
+            due += _gap(churn, change)
+            done += 1
+            continue
+        if place == _AT_ONCE:
+            break
         if place % _SUM_ROWS == 0:
             start += since
             since = 0.0
         if element(rows, _ACT * _AT_ONCE + place) & REACH_MASK >= REACHES_AN_EVENT:
-            gap = element(rows, _INSTRUCTIONS * _AT_ONCE + place) * ns_per_instruction
+            gap = element(rows, _INSTRUCTIONS * _AT_ONCE + place) * churn.ns_per_instruction
             later = since + (gap + element(rows, _IDLE * _AT_ONCE + place))
             if due <= start + later:
-                break
+                _write_change(churn, change, churn.destroy, out, done, n)
+                ended = 1
+                done += 1
+                continue
             since = later
+        for column in range(len(COLUMNS)):
+            put_element(out, column * n + done, element(rows, column * _AT_ONCE + place))
         place += 1
+        done += 1
+    put(state, _NEXT, place)
+    put(state, _CHANGE, change)
+    put(state, _ENDED, ended)
     put_real(clock, _START, start)
     put_real(clock, _SINCE, since)
-    return place
+    put_real(clock, _DUE, due)
+    return done
