@@ -35,7 +35,7 @@ from cgsim.workloads.network import NetworkWorkload
 
 PACKETS, CLIENTS = "packets", "clients"
 _SIDES = (PACKETS, CLIENTS)
-_AT_ONCE = 1 << 13
+_AT_ONCE = (1 << 14, 1 << 10)  # rows of packets, which are many more, and of clients
 _TRIAL_ROWS = 1 << 16
 
 _ACTOR, _ACT = COLUMNS.index("actor"), COLUMNS.index("act")
@@ -168,7 +168,7 @@ class MixedFeed:
     ) -> None:
         self._feeds, self._acts, self._actors = feeds, acts, (0, first_client)
         self._per_ns = instructions_per_ns
-        self._rows = [feed.take(_AT_ONCE) for feed in feeds]
+        self._rows = [feed.take(rows) for feed, rows in zip(feeds, _AT_ONCE, strict=True)]
         self._state = np.array([-1, 0, 0], dtype=np.int64)
         self._clocks = np.zeros(3)
 
@@ -189,7 +189,7 @@ class MixedFeed:
                 return out
             for side in range(2):
                 if self._state[_NEXT + side] == self._rows[side].shape[1]:
-                    self._rows[side] = self._feeds[side].take(_AT_ONCE)
+                    self._rows[side] = self._feeds[side].take(_AT_ONCE[side])
                     self._state[_NEXT + side] = 0
 
 
