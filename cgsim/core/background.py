@@ -24,6 +24,7 @@ from cgsim.compile.jit import inlined, internal
 from cgsim.core import hierarchy
 from cgsim.core.block_fields import (
     C_CORE,
+    C_DISPATCH,
     C_LEVELS,
     C_NEXT_LEVEL,
     C_RETIRE,
@@ -88,10 +89,11 @@ def _is_left(system, line, age, since):
 
 
 @inlined
-def _pace(cpu, slot, interval, lines, now):
+def _pace(cpu, slot, interval, lines):
     """A level delivers so many lines to this CPU, one per `interval`."""
     if lines > 0:
-        put(cpu, C_NEXT_LEVEL + slot, max(get(cpu, C_NEXT_LEVEL + slot), now) + lines * interval)
+        begin = max(get(cpu, C_NEXT_LEVEL + slot), get(cpu, C_DISPATCH))
+        put(cpu, C_NEXT_LEVEL + slot, begin + lines * interval)
 
 
 @internal
@@ -129,7 +131,8 @@ def _finish(cpu, queued, now):
                     above = element(at, _ABOVE)
                     poke_u32(above, peek_u32(above) | DIRTY)
         elif unlikely(shared_memory):
-            hierarchy.delivered(cpu, line, 3, now, now)
+            dispatched = get(cpu, C_DISPATCH)
+            hierarchy.delivered(cpu, line, 3, dispatched, dispatched)
         victim = element(at, _VICTIM)
         if victim != 0:
             name = victim & NAME_MASK
@@ -145,9 +148,9 @@ def _finish(cpu, queued, now):
     add(last, K_HITS, hits)
     add(last, K_MISSES, queued - hits)
     add(system, S_WRITEBACKS, written)
-    _pace(cpu, 2, fixed(last, K_INTERVAL), hits, now)
+    _pace(cpu, 2, fixed(last, K_INTERVAL), hits)
     if not shared_memory:
-        _pace(cpu, MAX_LEVELS, fixed(system, S_MEMORY_INTERVAL), queued - hits, now)
+        _pace(cpu, MAX_LEVELS, fixed(system, S_MEMORY_INTERVAL), queued - hits)
     return 0
 
 
@@ -182,7 +185,8 @@ def _touch_chunk(cpu, first, end, now):
                 if get(record, D_SHARERS) & ~(1 << core) != 0:
                     # another core has it, or had it: an owner is among the sharers
                     queued = _finish(cpu, queued, now)
-                    bring_in(cpu, line, False, now, now)
+                    dispatched = get(cpu, C_DISPATCH)
+                    bring_in(cpu, line, False, dispatched, dispatched)
                     continue
                 put(record, D_OWNER, core + 1)
                 put(record, D_SHARERS, 1 << core)
@@ -215,7 +219,7 @@ def _touch_chunk(cpu, first, end, now):
     add(one, K_MISSES, missed_1)
     add(two, K_MISSES, missed_2)
     add(two, K_HITS, hit_2)
-    _pace(cpu, 1, fixed(two, K_INTERVAL), hit_2, now)
+    _pace(cpu, 1, fixed(two, K_INTERVAL), hit_2)
 
 
 @inlined
@@ -229,7 +233,8 @@ def touch(cpu, first, lines, writes):
     line = first >> LINE_SHIFT
     stop = line + lines
     while line < stop:
-        translate(cpu, line << LINE_SHIFT, now, now)
+        dispatched = get(cpu, C_DISPATCH)
+        translate(cpu, line << LINE_SHIFT, dispatched, dispatched)
         end = min(stop, (line | CHUNK - 1) + 1)
         _touch_chunk(cpu, line, end, now)
         line = end

@@ -56,8 +56,10 @@ MAX_LEVELS = 4
     S_LOG,  # raw address of the log of accesses (`cgsim.core.recording`); 0: none is kept
     S_BULK,  # 1: other code's lines are touched in bulk (`cgsim.core.background`)
     S_QUEUE,  # raw address of CHUNK lines of other code, on their way to the last level
+    S_SAME_PLACE,  # raw address of a row: cause -> least ticks between two lines from there to the
+    # same place of their pages; 0: none
     SYSTEM_FIELDS,
-) = range(41)
+) = range(42)
 
 CHUNK = 32  # lines of other code that are touched at once: a power of two, within a page
 QUEUED_WORDS = 5
@@ -176,9 +178,11 @@ NINE, INCLUSIVE, VICTIM = range(3)
     C_HOLD,  # ticks that an entry is held beyond the wait for operands; -1: none binds
     C_PAUSED,  # ticks of the retirement clock that other code took
     C_FIRST_HOT,  # number of its first hot line, among the CPUs that share L2
+    C_SAME_PLACE,  # raw address of clocks, by cause and place of a line in its page: when the next
+    # line can come
     C_CAUSES,  # ticks of retirement by cause; work is what neither these nor pauses explain
     CPU_FIELDS,
-) = (*range(74), 74 + len(CAUSES) - 1)
+) = (*range(75), 75 + len(CAUSES) - 1)
 
 # Entry points of the engine stand behind the CPU block's fields (`cgsim.core.timed`).
 ENTRY_POINTS = (
@@ -196,6 +200,8 @@ C_WAIT = CPU_FIELDS + len(ENTRY_POINTS)
 CPU_WORDS = C_WAIT + WAIT_BUCKETS
 
 LEADS = 16  # wrong paths that are remembered
+
+PLACES = 64  # lines of a 4 KiB page
 
 FORWARD_ENTRIES = 64
 FORWARD_FIELDS = 4

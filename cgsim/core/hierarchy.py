@@ -16,6 +16,7 @@ from cgsim.compile.intrinsics import peek_u32, poke_u32, unlikely
 from cgsim.compile.jit import inlined, internal
 from cgsim.core.block_fields import (
     C_CORE,
+    C_DISPATCH,
     C_LEVELS,
     C_NEXT_LEVEL,
     C_NODE,
@@ -377,8 +378,11 @@ def miss(cpu, line, writes, dispatch, start):
 
 @internal
 def touch(cpu, address, writes):
-    """An access of background code: it moves lines and pages, and takes no time here."""
-    now = get(cpu, C_RETIRE)
+    """An access of background code: it moves lines and pages, and takes no time here.
+
+    A prefetch among lookups asks when the front end comes to it, not when all before is retired.
+    """
+    now = get(cpu, C_DISPATCH)
     translate(cpu, address, now, now)
     line = address >> LINE_SHIFT
     level = fixed(cpu, C_LEVELS)

@@ -196,6 +196,8 @@ def load(cpu, address, token):
         ready = call_i64_4(fixed(cpu, E_READ), cpu, address, token, 0)
         _restate(cpu)
         return ready
+    if unlikely(0 < token < get(cpu, C_RESTART)):
+        put(cpu, C_AHEAD, 0)  # as in `wrong_paths.fetched_ahead`
     latency = fixed(cpu, C_L1_LATENCY)
     ready = start + latency
     if binds(cpu):

@@ -17,7 +17,7 @@ TOCS 27 (2009); Carlson, Heirman, Eyerman, Hur and Eeckhout, ACM TACO 11 (2014))
 at retirement.
 """
 
-from cgsim.compile.block_access import add, add_element, fixed, get, put
+from cgsim.compile.block_access import add, add_element, element, fixed, get, put, put_element
 from cgsim.compile.intrinsics import peek_u32, poke_u32, unlikely
 from cgsim.compile.jit import inlined, internal
 from cgsim.core import rob, wrong_paths
@@ -25,6 +25,7 @@ from cgsim.core.attribution import attribute
 from cgsim.core.block_fields import (
     BRANCH,
     C_ACCESSES,
+    C_AHEAD,
     C_AHEAD_UNTIL,
     C_ALU,
     C_CAUSES,
@@ -51,6 +52,7 @@ from cgsim.core.block_fields import (
     C_QUIET,
     C_RESTART,
     C_RETIRE,
+    C_SAME_PLACE,
     C_SLOTS,
     C_STORE_ENTRIES,
     C_STORE_INTERVAL,
@@ -72,6 +74,7 @@ from cgsim.core.block_fields import (
     LEVEL_1,
     LOCK,
     MAX_LEVELS,
+    PLACES,
     S_DIRECTORY,
     S_FENCE,
     S_FORWARD,
@@ -79,6 +82,7 @@ from cgsim.core.block_fields import (
     S_MISPREDICT,
     S_PLACES,
     S_RENAMED,
+    S_SAME_PLACE,
     S_SIBLING,
     T_LINE,
     T_LOCKED_UNTIL,
@@ -252,6 +256,19 @@ def _note_store(cpu, address, ready):
 
 
 @inlined
+def _queued(cpu, interval, line, cause, dispatched, begin):
+    """Ticks from `begin` that a line waits for others at the same place of their pages.
+
+    Lines that differ in the page's number alone share a set of L1, and sets, slices and banks of
+    what lies below: they come one after the other.
+    """
+    place = fixed(cpu, C_SAME_PLACE) + 8 * (PLACES * cause + (line & (PLACES - 1)))
+    free = max(element(place, 0), dispatched)
+    put_element(place, 0, free + interval)
+    return max(free - begin, 0)
+
+
+@inlined
 def _fetch(cpu, line, row, writes, dispatched, start):
     """An L1 miss: waits for a line-fill buffer; returns (ticks from start << 4 | cause)."""
     add(fixed(cpu, C_LEVELS), K_MISSES, 1)
@@ -261,6 +278,9 @@ def _fetch(cpu, line, row, writes, dispatched, start):
     begin = max(start, get(slot, 0))
     packed = bring_in(cpu, line, writes, dispatched, begin)
     ticks = (packed >> 4) + begin - start
+    intervals = fixed(fixed(cpu, C_SYSTEM), S_SAME_PLACE)
+    if intervals != 0:
+        ticks += _queued(cpu, element(intervals, packed & 15), line, packed & 15, dispatched, begin)
     put(slot, 0, start + ticks)
     put(cpu, C_FILL, number + 1 if number + 1 < entries else 0)
     flight = fixed(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))
@@ -383,7 +403,10 @@ def read(cpu, address, token):
     latency = packed >> 4
     if get(cpu, C_INSTRUCTIONS) < get(cpu, C_AHEAD_UNTIL):
         missed = tlb_ticks + latency - fixed(first, K_LATENCY)
-        if missed > 0:
+        if missed <= 0:
+            if 0 < token < get(cpu, C_RESTART):
+                put(cpu, C_AHEAD, 0)  # as in `wrong_paths.fetched_ahead`
+        else:
             saved = wrong_paths.fetched_ahead(cpu, token, missed)
             start -= min(saved, tlb_ticks)
             latency -= max(saved - tlb_ticks, 0)

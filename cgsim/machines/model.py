@@ -54,6 +54,8 @@ class Leaf(NamedTuple):
     names: tuple[str, ...] = ()
     default: str | None = None
     """What a file means that leaves the field out; None: it must not."""
+    may_miss: bool = False
+    """A file may leave it out, which is null."""
 
 
 def _number(
@@ -64,6 +66,13 @@ def _number(
     Where both cycles and ns are allowed, the value is held in cycles at the machine's clock.
     """
     return field(metadata={"leaf": Leaf(units, low, high, whole, optional)})
+
+
+def _later(unit: str) -> Any:
+    """A number that profiles may leave out, which is null: not known, not modelled."""
+    return field(
+        metadata={"leaf": Leaf((unit,), 0, 1e5, optional=True, may_miss=True)}, default=None
+    )
 
 
 def _choice(*names: str, default: str | None = None) -> Any:
@@ -140,6 +149,9 @@ class Cache:
     cache; null: nobody does."""
     replacement: str = _choice("lru", "random", default="lru")
     """Which line of a full set makes room: the one unused for longest, or any."""
+    cycles_per_line_of_place: float | None = _later("cycles")
+    """One line at most per this time to one core of those at the same place in their 4 KiB pages;
+    null: not limited. Such lines share a set of L1 and what is interleaved below it."""
 
     @property
     def sets(self) -> int:
@@ -251,6 +263,9 @@ class Memory:
     """One line at most per this time from one node's memory to all cores; null: not limited."""
     link_ns_per_line: float | None = _number("ns", low=0, high=1e3, optional=True)
     """Likewise over the node's links to the other nodes; only with `node_ns_per_line`."""
+    ns_per_line_of_place: float | None = _later("ns")
+    """One line at most per this time to one core of those at the same place in their 4 KiB pages;
+    null: not limited."""
 
 
 @dataclass(frozen=True)

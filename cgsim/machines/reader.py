@@ -197,10 +197,11 @@ class _Reader:
         """An instance of the dataclass `cls` from the mapping `value`."""
         hints = get_type_hints(cls)
         wanted = [item for item in fields(cls) if item.name not in given]
+        leaves = {key_of(i.name): i.metadata["leaf"] for i in wanted if "leaf" in i.metadata}
         defaults = {
-            key_of(item.name): item.metadata["leaf"].default
-            for item in wanted
-            if "leaf" in item.metadata and item.metadata["leaf"].default is not None
+            key: leaf.default
+            for key, leaf in leaves.items()
+            if leaf.may_miss or leaf.default is not None
         }
         self.check_keys(where, value, [key_of(item.name) for item in wanted], defaults)
         mapping: Mapping[str, Any] = value  # type: ignore[assignment]
@@ -314,6 +315,12 @@ class _Reader:
                     "null; strangers are modelled in the last level alone",
                 )
         first, ports = machine.caches[0], machine.window.load_ports
+        if first.cycles_per_line_of_place is not None:
+            raise self.error(
+                "caches.L1.cycles_per_line_of_place.value",
+                first.cycles_per_line_of_place,
+                "null; it is of lines that come into L1",
+            )
         interval = first.cycles_per_line
         if interval is not None and abs(interval * ports - 1) > SAME_RATE:
             raise self.error(

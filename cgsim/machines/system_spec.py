@@ -79,6 +79,7 @@ def system_spec(machine: Machine, cpus: int = 1, *, prefetch_next_line: bool = F
         sibling_cycles=cycles(machine.coherence.transfer_ns.same_core),
         node_interval_cycles=cycles(machine.memory.node_ns_per_line or 0.0),
         link_interval_cycles=cycles(machine.memory.link_ns_per_line or 0.0),
+        memory_same_place_cycles=cycles(machine.memory.ns_per_line_of_place or 0.0),
     )
 
 
@@ -95,6 +96,7 @@ def _level(machine: Machine, number: int) -> LevelSpec:
         _INCLUSION[cache.inclusion],
         cache.index == "hashed",
         cache.replacement == "random",
+        cache.cycles_per_line_of_place or 0.0,
     )
 
 

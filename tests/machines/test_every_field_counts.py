@@ -21,6 +21,7 @@ ELSEWHERE = {
     "caches.1.line_bytes": "64 is all that is allowed",
     "caches.2.line_bytes": "64 is all that is allowed",
     "caches.0.cycles_per_line": "the same rate as window.load_ports, or refused",
+    "caches.0.cycles_per_line_of_place": "null, or refused",
     "caches.0.inclusion": "nine, or refused",
     "caches.1.inclusion": "nine, or refused",
     "caches.0.retention_half_ms": "null, or refused",

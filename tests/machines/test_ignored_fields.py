@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OF_PLACE = {"unit": "cycles", "source": "guest5"}
+
+
 def edited(path: Path, **values: Any) -> Path:
     """zen5-vm with values at dotted names (`__` for the dot), as a file."""
     import json
@@ -26,7 +29,7 @@ def edited(path: Path, **values: Any) -> Path:
         *parents, last = name.split("__")
         for part in parents:
             node = node[part]
-        node[last]["value"] = value
+        node.setdefault(last, dict(OF_PLACE))["value"] = value
     path.write_text(json.dumps(document))
     return path
 
@@ -39,6 +42,8 @@ def edited(path: Path, **values: Any) -> Path:
         ({"caches__L1__retention_half_ms": 1}, r"caches.L1.retention_half_ms.value = 1"),
         ({"caches__L2__retention_half_ms": 5}, r"caches.L2.retention_half_ms.value = 5"),
         ({"caches__L1__cycles_per_line": 2}, r"caches.L1.cycles_per_line.value = 2"),
+        ({"caches__L1__cycles_per_line_of_place": 7}, r"L1.cycles_per_line_of_place.value = 7"),
+        ({"caches__L2__cycles_per_line_of_place": -1}, r"L2.cycles_per_line_of_place.value = -1"),
         ({"memory__link_ns_per_line": 1}, r"link_ns_per_line.value = 1.0 .*node_ns_per_line"),
         ({"tlb__entry_bytes_2m": 5000}, r"a power of two"),
         (

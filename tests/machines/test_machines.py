@@ -368,7 +368,7 @@ BAD = [
     (set_leaf("memory.local_ns", source=""), r"memory.local_ns.source = '' .* allowed: text"),
     (
         set_leaf("memory.local_ns", source="gues; x"),
-        r"source = 'gues; x' .* KEY of definition, guest5",
+        r"source = 'gues; x' .* KEY of calibrated, definition, guest5",
     ),
     (set_leaf("memory.remote_ns", value=100), r"memory.remote_ns = .* at least memory.local_ns"),
     (set_leaf("caches.L2.load_to_use", value=3), r"L2.load_to_use = 3.* at least caches.L1.load"),
