@@ -26,6 +26,7 @@ from cgsim.core.space import (
     now,
     pace,
     pause,
+    peek,
     poke,
     scout_of,
     touch_lines,
@@ -35,6 +36,7 @@ from cgsim.designs.base import create, insert, lookup, put, register
 from cgsim.stage.callers import (
     BARE,
     BEHIND_DISPATCH,
+    IGNORE_DATUM,
     NO_CALLER,
     NO_LOOKUP,
     OF_TASK,
@@ -45,7 +47,6 @@ from cgsim.stage.callers import (
     use_datum,
 )
 from cgsim.stage.callers import COUNT_DATUM as COUNT_DATUM
-from cgsim.stage.callers import IGNORE_DATUM as IGNORE_DATUM
 from cgsim.stage.callers import READ_DATUM as READ_DATUM
 
 THROUGHPUT, DEPENDENT, SERIALIZED = range(3)
@@ -176,6 +177,8 @@ def _run_lookups(space, design, cgroups, keys, order, mode, harness, caller, ahe
         if mode == DEPENDENT:
             token = compute(space, found, harness.chain, 0, 0)
             last = opaque(datum)
+            if caller.use != IGNORE_DATUM and datum != 0:
+                last = opaque(last + peek(space, datum, 8))  # the next waits for the value too
     return total
 
 

@@ -19,13 +19,13 @@ from cgsim.core.block_fields import TICKS
 from cgsim.core.host_memory import address_of, reserve
 from cgsim.core.rng import random_integers, random_permutation
 from cgsim.core.space import Timed
-from cgsim.core.system import System
+from cgsim.core.system import System, SystemSpec
 from cgsim.designs.base import list_designs
 from cgsim.errors import out_of_range
 from cgsim.experiments.places_of_use import IN_KERNEL, USERS, calls, fit, for_user, own_programs
 from cgsim.kernel import load_kernel
 from cgsim.limits import Range, check_choice, check_common
-from cgsim.machines.system_spec import system_spec
+from cgsim.machines.system_spec import INSTRUCTIONS_PER_OP, system_spec
 from cgsim.stage.callers import (
     BEHIND_DISPATCH,
     ENTRY_BYTES,
@@ -44,7 +44,7 @@ from cgsim.validation.host.lookups import (
     timed_alone,
 )
 from cgsim.validation.host.stepping import count_instructions
-from cgsim.validation.host.timing import at_best, times
+from cgsim.validation.host.timing import at_best, times, undisturbed_mean
 from cgsim.validation.summary import UNSTABLE
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ if TYPE_CHECKING:
 MODES = ("throughput", "dependent", "isolated")
 _NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
 _NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
+_REST_NS = 1e8
+"""For which a population has lain when its lookups alone begin: natively others come in between."""
+_CHAIN = 4
+"""Operations from a result to the address of the next argument: mask, add, shift, add."""
 _REPEATS = Range(3, 1000)
 _PART = 1 << 14  # lookups of a repetition
 # Repetitions take the parts in turn: a predictor of branches learns a part that comes again, whole.
@@ -69,7 +73,9 @@ _LONGEST_ALONE_BYTES = 1 << 28
 class Bench:
     """One design's population on this host.
 
-    caller : of the first user that can have the design; "bare" lookups have none.
+    A lookup has a caller, that of the first user that can have the design, or is "bare": its
+    arguments come from the caller's stream (one that lies alone has them in registers), nothing
+    calls it, and its datum is left alone.
     """
 
     def __init__(self, name: str, n_cgroups: int, n_keys: int, footprint_bytes: int, seed: int):
@@ -92,15 +98,23 @@ class Bench:
         for column, bound in enumerate((n_cgroups, n_keys)):
             order[:, column] = random_integers(_STREAM, seed, 100 + column, bound)
         self.order = order
-        self.stage.fill_stream(self.population, self.actors, order)
         self.ring = reserve(max(footprint_bytes, 64))
         self.ring[:] = 1
+        self._subjects: np.ndarray | None = None  # of the stream
         population = self.population
         self.what = (population.parameters, population.cgroups, population.keys)
 
-    def caller(self, who: str) -> Caller:
-        """The caller of "bare" lookups, or of the user's."""
-        return NO_CALLER if who == "bare" else self.stage.caller(self.population)
+    def caller(self, who: str, mode: str) -> Caller:
+        """The caller of "bare" lookups, or of the user's; its stream holds the arguments."""
+        if who == "bare" and mode == "isolated":
+            return NO_CALLER
+        caller, subjects = self.stage.caller(self.population), self.actors
+        if who == "bare":
+            caller, subjects = caller._replace(place=IN_HAND, calls=0), self.population.cgroups
+        if subjects is not self._subjects:
+            self.stage.fill_stream(self.population, subjects, self.order)
+            self._subjects = subjects
+        return caller
 
     def _part(self, number: int, caller: Caller) -> tuple[np.ndarray, Caller]:
         """Part `number` of the lookups, and the caller that reads them from its stream."""
@@ -113,25 +127,22 @@ class Bench:
 
     def native(self, mode: str, who: str, repeats: int) -> np.ndarray:
         """float64[repeats]: ns of a lookup."""
-        caller, use = self.caller(who), self._use(who)
+        caller, use = self.caller(who, mode), self._use(who)
         space = self.population.native
         if mode != "isolated":
             number = _NUMBERS[mode]
 
             turn = itertools.count()
 
-            def run() -> None:
+            def run(lookups: int = _PART) -> None:
                 order, moved = self._part(next(turn), caller)
-                run_lookups(space, *self.what, order, number, use, _NO_HARNESS, moved)
+                run_lookups(space, *self.what, order[:lookups], number, use, _NO_HARNESS, moved)
 
-            return times(run, _PART, repeats)
+            return times(run, _PART, repeats, empty=lambda: run(0))
         return self._native_alone(caller._replace(use=use), repeats)
 
     def _native_alone(self, caller: Caller, repeats: int) -> np.ndarray:
-        """Of each repetition the mean of its middle half of lookups, less the stamps' own time.
-
-        The counter ticks coarsely on some guests, so means of the middle half are taken.
-        """
+        """Of each repetition the mean of its lookups but the slowest, less the stamps' own time."""
         loop = compiled_for(native_alone, type(self.population.parameters))
         number = min(1000, max(_LONGEST_ALONE_BYTES // max(self.footprint_bytes, 1) // 4, 40))
         stamps = np.zeros(number, dtype=np.int64)
@@ -145,14 +156,14 @@ class Bench:
             moved = caller._replace(stream=caller.stream + ENTRY_BYTES * first)
             first = (first + number) % (_STREAM - number)
             loop(self.population.native, *self.what, part, moved, ring, lines, stamps)
-            return float(np.sort(stamps)[number // 4 : -(number // 4)].mean()) * tick_ns
+            return undisturbed_mean(stamps) * tick_ns
 
         one()
         return np.maximum(at_best(one, repeats) - empty * tick_ns, 0.01)
 
     def instructions(self, mode: str, who: str) -> float | None:
         """Instructions of a lookup's native code, its loop included; None: cannot be counted."""
-        caller, use = self.caller(who), self._use(who)
+        caller, use = self.caller(who, mode), self._use(who)
         space, number = self.population.native, _NUMBERS.get(mode, THROUGHPUT)
 
         def steps(n: int) -> int | None:
@@ -179,22 +190,30 @@ class Bench:
         """(ns of a lookup on a machine, instructions that the engine counts without the rest).
 
         instructions : of the native code; what it has more than the engine counts runs beside the
-        lookup, what it has less cannot be taken away.
+        lookup. Natively nothing is called: what stands behind the call goes into the loop.
         """
-        caller, use = self.caller(who), self._use(who)
-        ns, counted = self._predict(machine, mode, caller, use, 0)
-        more = round((instructions or 0) - counted)
-        if more > 0:
-            ns, _ = self._predict(machine, mode, caller, use, more)
+        caller, use = self.caller(who, mode)._replace(calls=0), self._use(who)
+        spec = system_spec(machine)
+        ns, counted = self._predict(machine, spec, mode, caller, use, 0)
+        if instructions is not None:
+            spec = for_native_code(spec, counted, instructions)
+            more = max(round(instructions - counted), 0)
+            ns, _ = self._predict(machine, spec, mode, caller, use, more)
         return ns, counted
 
     def _predict(
-        self, machine: Machine, mode: str, caller: Caller, use: int, more: int
+        self,
+        machine: Machine,
+        spec: SystemSpec,
+        mode: str,
+        caller: Caller,
+        use: int,
+        more: int,
     ) -> tuple[float, float]:
         heap = self.population.heap
-        system = System(system_spec(machine), heap)
+        system = System(spec, heap)
         space = Timed(heap.mem, heap.block, system.cpu())
-        harness = _NO_HARNESS._replace(instructions=more)
+        harness = Harness(instructions=more, ticks=0, chain=_CHAIN)
         number = _NUMBERS.get(mode, THROUGHPUT)
         pairs = random_permutation(self.what[1].size * self.what[2].size, self.seed, 99)
         warm = np.column_stack(np.divmod(pairs[:_WARM_PAIRS], self.what[2].size))
@@ -221,23 +240,34 @@ class Bench:
         number = min(1000, max(_LONGEST_ALONE_BYTES // max(self.footprint_bytes, 1) // 4, 40))
         ticks = np.zeros(number, dtype=np.int64)
         pace = round(machine.cycles(machine.memory.ns_per_line or 0.0) * TICKS)
+        rest = round(machine.cycles(_REST_NS) * TICKS)
         for first in (0, number):
             part = self.order[first : first + number]
             moved = caller._replace(stream=caller.stream + ENTRY_BYTES * first)
             before = system.counters(0)["instructions"]
-            loop(space, *self.what, part, moved, self.stage.ring, lines, pace, more, ticks)
+            loop(space, *self.what, part, moved, self.stage.ring, lines, pace, rest, more, ticks)
         counted = (system.counters(0)["instructions"] - before) / number
-        return machine.ns(float(np.median(ticks)) / TICKS), counted
+        return machine.ns(undisturbed_mean(ticks) / TICKS), counted
+
+
+def for_native_code(spec: SystemSpec, counted: float, instructions: float) -> SystemSpec:
+    """The machine for native code of other instructions than the engine counts.
+
+    Each takes a slot: `INSTRUCTIONS_PER_OP` is of the kernel's code, with its calls and padding.
+    Where there are less than the engine counts, one of the engine's stands for less than one.
+    """
+    ratio = max(counted / instructions, 1.0)
+    width = spec.width / INSTRUCTIONS_PER_OP * ratio
+    return spec._replace(width=width, rob_entries=round(spec.rob_entries * ratio))
 
 
 def stamp_ns() -> tuple[float, float]:
     """(ns of a tick of the time-stamp counter, ticks between two stamps with nothing between)."""
+    _stamps(1)  # compiled from now on
     begin, first = time.perf_counter_ns(), _stamps(1)[0]
     time.sleep(0.02)
     last, end = _stamps(1)[0], time.perf_counter_ns()
-    gaps = np.diff(_stamps(4000))
-    quiet = np.sort(gaps)[gaps.size // 4 : -(gaps.size // 4)]
-    return (end - begin) / (last - first), float(quiet.mean())
+    return (end - begin) / (last - first), undisturbed_mean(np.diff(_stamps(4000)))
 
 
 def _stamps(number: int) -> np.ndarray:

@@ -118,8 +118,7 @@ _CAUSES: tuple[tuple[str, Callable[[_Row], bool], str], ...] = (
     (
         "host",
         lambda row: row.ratio < 1,
-        "numba's code fills the slots of dispatch worse than the kernel's, which the engine's "
-        "were fitted on",
+        "ports and renaming, by which a core does fewer instructions a cycle than it has slots",
     ),
 )
 

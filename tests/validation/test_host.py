@@ -16,7 +16,7 @@ from cgsim.machines import load_machine
 from cgsim.machines.host import host_document, read_host
 from cgsim.report import plot_host
 from cgsim.validation.host import calibrate as module
-from cgsim.validation.host.calibrate import Profile, calibrate
+from cgsim.validation.host.calibrate import calibrate
 from cgsim.validation.host.core_to_core import pairs_of
 from cgsim.validation.host.levels import (
     PAUSES_MS,
@@ -29,6 +29,8 @@ from cgsim.validation.host.levels import (
 )
 from cgsim.validation.host.loops import chase, ping_pong
 from cgsim.validation.host.memory import Region
+from cgsim.validation.host.profile import Profile
+from cgsim.validation.host.same_place import measure_same_place
 from cgsim.validation.host.timing import Figure, figure
 
 if TYPE_CHECKING:
@@ -145,6 +147,15 @@ def test_a_quick_calibration_makes_a_profile(
     assert {rung["pages"] for rung in found["ladder"]} == {"4k", "huge"}
     assert 0.1 < machine.ghz < 10
     assert (pictures / "ladder.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_lines_at_one_place_are_measured_where_they_fit() -> None:
+    """Half of what L2 holds of one place; nothing where there is no room, or no cache."""
+    found = measure_same_place([32 << 10, 256 << 10], 16 << 20, 3)
+    assert set(found) == {"same place L2", "same place memory"}
+    assert all(figure.unit == "ns" and figure.value > 0.01 for figure in found.values())
+    assert set(measure_same_place([32 << 10, 1 << 20, 1 << 30], 1 << 20, 3)) == {"same place L2"}
+    assert measure_same_place([], 16 << 20, 3) == {}
 
 
 def test_a_heat_map_is_drawn_of_pairs() -> None:

@@ -10,9 +10,13 @@ import pytest
 from cgsim.cli.command_line import run
 from cgsim.errors import UserError
 from cgsim.machines import load_machine
+from cgsim.machines.system_spec import system_spec
+from cgsim.stage.loops import THROUGHPUT, Harness, run_lookups
+from cgsim.validation.host.cold_code import measure_cold_code
+from cgsim.validation.host.instructions import X86
 from cgsim.validation.host.loops import additions
 from cgsim.validation.host.stepping import can_step, count_instructions
-from cgsim.validation.measure import Bench, measure
+from cgsim.validation.measure import Bench, for_native_code, measure
 
 pytestmark = pytest.mark.compiled
 
@@ -40,6 +44,42 @@ def test_a_lookup_is_measured_and_predicted() -> None:
     assert np.allclose(frame["error"], frame["predicted_ns"] / frame["ns"] - 1)
     assert (frame["engine_instructions"] > 5).all()
     assert frame["predicted_ns"].between(0.3, 3000).all()
+
+
+@pytest.mark.engine
+def test_native_code_takes_a_slot_for_each_of_its_own_instructions() -> None:
+    spec = system_spec(load_machine("zen5-vm"))
+    dispatch = load_machine("zen5-vm").window.dispatch_width
+    more = for_native_code(spec, 20, 50)
+    assert (more.width, more.rob_entries) == (dispatch, spec.rob_entries)
+    # 60 that are counted stand for 40
+    less = for_native_code(spec, 60, 40)
+    assert less.width == pytest.approx(1.5 * dispatch)
+    assert less.rob_entries == 1.5 * spec.rob_entries
+
+
+def test_bare_lookups_and_callers_read_their_own_arguments() -> None:
+    """Natively and on the engine: a sum of data that both agree on."""
+    bench = Bench("direct", 5, 3, 0, 1)
+    assert bench.user == "packet-hook"
+    sums = []
+    for who in ("bare", "packet-hook", "bare"):
+        caller = bench.caller(who, "throughput")
+        sums.append(
+            run_lookups(
+                bench.population.native, *bench.what, bench.order[:200], THROUGHPUT, 0,
+                Harness(0, 0, 0), caller,
+            )
+        )  # fmt: skip
+    assert sums[0] == sums[1] == sums[2] > 0
+
+
+@pytest.mark.skipif(not X86, reason="flushes code as x86 does")
+def test_cold_code_is_timed() -> None:
+    frame = measure_cold_code(["table", "idr"], 3)
+    assert list(frame["design"]) == ["table"] * 3 + ["idr"] * 3
+    assert list(frame["code"]) == ["warm", "from L2", "from memory"] * 2
+    assert np.isfinite(frame["ns"]).all()
 
 
 def test_designs_that_cannot_hold_the_keys_are_left_out() -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import datetime
 import os
-import platform
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cgsim.errors import UserError
 from cgsim.limits import check_switches
 from cgsim.machines.host import host_document, host_machine, profile_text, read_host
 from cgsim.validation.host.core import (
@@ -32,18 +28,18 @@ from cgsim.validation.host.levels import (
     measure_retention,
     tlb_reach,
 )
-from cgsim.validation.host.memory import Region
+from cgsim.validation.host.memory import LINE_BYTES, Region
+from cgsim.validation.host.profile import DISTANCES, MEASURED, Profile
+from cgsim.validation.host.same_place import measure_same_place
 from cgsim.validation.host.timing import Figure
 
 if TYPE_CHECKING:
     from cgsim.machines.host import StatedHost
     from cgsim.machines.model import Machine
 
-_MEASURED = "measured"
 _NOISY = 0.1
 _STEADY_CLOCK = 0.03
 _KIB, _MIB = 1 << 10, 1 << 20
-_DISTANCES = ("same_core", "same_cluster", "same_socket", "other_socket", "far_socket")
 
 
 @dataclass(frozen=True)
@@ -97,57 +93,6 @@ class Calibration:
         return profile_text(self.document, head)
 
 
-class Profile:
-    """A document whose values are replaced one by one, as long as it stays a valid profile."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        now = datetime.datetime.now(datetime.UTC).date().isoformat()
-        self.document = document
-        self.document["sources"][_MEASURED] = (
-            f"cgsim calibrate on {now}, {platform.system()} {platform.release()}"
-        )
-        self.kept: dict[str, str] = {}
-        self.taken = 0
-
-    def put(self, field: str, value: float | str | None, unit: str, detail: str) -> None:
-        """Take a measured value; keep what is there, and say why, if it makes no valid profile."""
-        if isinstance(value, float):
-            value = float(f"{value:.3g}")
-        candidate = copy.deepcopy(self.document)
-        section, key = self._find(candidate, field)
-        section[key] = {"value": value, "unit": unit, "source": f"{_MEASURED}; {detail}"}
-        try:
-            host_machine(candidate)
-        except UserError as error:
-            reason = str(error).partition(": ")[2] or str(error)
-            self.keep(field, f"measured {value} {unit}, but {reason}")
-            return
-        self.document = candidate
-        self.taken += 1
-
-    def keep(self, field: str, reason: str) -> None:
-        """Say of a value that it could not be measured."""
-        section, key = self._find(self.document, field)
-        if "unverified" in section[key]:
-            section[key]["unverified"] += f" ({reason})"
-        self.kept[field] = reason
-
-    def raise_farther(self, group: str, distance: str) -> None:
-        """What lies farther than a measured distance is not quicker."""
-        times = self.document["coherence"][group]
-        least = times[distance]["value"]
-        for name in _DISTANCES[_DISTANCES.index(distance) + 1 :]:
-            if times[name]["value"] < least:
-                times[name] = {"value": least, "unit": "ns", "unverified": f"as {distance}"}
-
-    @staticmethod
-    def _find(document: dict[str, Any], field: str) -> tuple[dict[str, Any], str]:
-        *where, key = field.split(".")
-        for name in where:
-            document = document[name]
-        return document, key
-
-
 def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration:
     """Measure this host.
 
@@ -170,7 +115,9 @@ def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration
     figures = measure_core(region, effort.repeats)
     conflicts = _conflicts(region, host, effort)
     for name, size in _parallel_sizes(host, effort).items():
-        figures[name] = measure_parallelism(region, size, effort.repeats)
+        figures[name] = measure_parallelism(region, size // LINE_BYTES, effort.repeats)
+    sizes = [cache.size_bytes for cache in host.caches]
+    figures |= measure_same_place(sizes, 4 * effort.largest_bytes, effort.repeats)
     entries, window = measure_window(region, effort.repeats)
     retention = _retention(region, host, effort)
     del region
@@ -185,11 +132,13 @@ def calibrate(nearest: str | None = None, *, quick: bool = False) -> Calibration
     _put_core(profile, figures, entries is not None)
     plateaus = _put_levels(profile, host, ladder, figures, conflicts, effort)
     _put_retention(profile, host, retention, figures)
+    _put_same_place(profile, host, figures)
     _put_pairs(profile, host_machine(profile.document), pairs, figures)
     inferred = {
         f"L{i + 1}": size
         for i, size in enumerate(inferred_sizes(ladder, plateaus) if plateaus else [])
     }
+    _put_share(profile, host, inferred)
     warnings = _warnings(host, ladder, figures, inferred, pairs)
     moved = [pair for pair in pairs if _apart(earlier[pair], later[pair])]
     if moved:
@@ -232,6 +181,31 @@ def _parallel_sizes(host: StatedHost, effort: Effort) -> dict[str, int]:
         "line interval L2": 1 << ((second // 2).bit_length() - 1),
         "line interval memory": largest,
     }
+
+
+def _put_share(profile: Profile, host: StatedHost, inferred: dict[str, int]) -> None:
+    """What strangers leave of a guest's last level, where that is less than half."""
+    name = f"L{len(host.caches)}"
+    seen = inferred.get(name)
+    if host.guest and seen is not None and seen < host.caches[-1].size_bytes / 2:
+        detail = f"a chase keeps so much of {host.caches[-1].size_bytes // _KIB} KiB"
+        profile.put(f"caches.{name}.size_bytes", seen, "bytes", detail)
+
+
+def _put_same_place(profile: Profile, host: StatedHost, figures: dict[str, Figure]) -> None:
+    floor, ghz = figures["line interval L1"], figures["clock"].value
+    fields = {f"L{i + 1}": f"caches.L{i + 1}.cycles_per_line" for i in range(1, len(host.caches))}
+    for name, field in (fields | {"memory": "memory.ns_per_line"}).items():
+        figure = figures.get(f"same place {name}")
+        if figure is None:
+            continue
+        unit = "ns" if name == "memory" else "cycles"
+        detail = "independent loads of lines a page apart"
+        if figure.value < 2 * floor.value:
+            profile.put(f"{field}_of_place", None, unit, f"{detail} take no longer")
+            continue
+        value = figure.value * (1.0 if name == "memory" else ghz)
+        profile.put(f"{field}_of_place", value, unit, detail)
 
 
 def _conflicts(
@@ -284,11 +258,13 @@ def _put_core(profile: Profile, figures: dict[str, Figure], window_seen: bool) -
     put = profile.put
     put("window.alu_cycles", 1, "cycles", "dependent additions define the cycle")
     put("window.multiply_cycles", figures["multiply"].value, "cycles", "dependent products")
-    put("window.dispatch_width", figures["width"].value, "ops/cycle", "zeroings of registers")
+    put("window.dispatch_width", figures["width"].value, "ops/cycle", "no-operations or zeroings")
     put("window.load_ports", 1 / figures["load"].value, "ops/cycle", "8 loads of one line")
     put("window.mispredict_cycles", figures["mispredict"].value, "cycles", "random less steady")
     put("window.locked_rmw_cycles", figures["locked"].value, "cycles", "locked additions")
     put("window.store_forward_cycles", figures["forward"].value, "cycles", "add to memory, less 1")
+    if "call" in figures:
+        put("window.call_return_cycles", figures["call"].value, "cycles", "calls and returns")
     if window_seen:
         entries = int(figures["window"].value)
         put("window.rob_entries", entries, "count", "no-operations between two loads from memory")
@@ -298,7 +274,7 @@ def _put_core(profile: Profile, figures: dict[str, Figure], window_seen: bool) -
     level = profile.document["caches"]["L1"]
     if level["cycles_per_line"]["value"] is not None:
         level["cycles_per_line"] = {
-            "value": None, "unit": "cycles", "source": f"{_MEASURED}; load_ports limits it",
+            "value": None, "unit": "cycles", "source": f"{MEASURED}; load_ports limits it",
         }  # fmt: skip
         put("window.load_ports", 1 / figures["load"].value, "ops/cycle", "8 loads of one line")
         profile.kept.pop("window.load_ports", None)
@@ -376,7 +352,7 @@ def _put_tlb(profile: Profile, small: Any, huge: Any) -> None:
     if tlb["l1_ways_4k"]["value"] == tlb["l1_entries_4k"]["value"]:
         # fully associative: the ways follow the entries, so no order of two changes is valid
         for field, unit in (("l1_ways_4k", "ways"), ("l1_entries_4k", "count")):
-            tlb[field] = {"value": entries, "unit": unit, "source": f"{_MEASURED}; {detail}"}
+            tlb[field] = {"value": entries, "unit": unit, "source": f"{MEASURED}; {detail}"}
     else:
         put("tlb.l1_entries_4k", entries, "count", detail)
     if small.walk is None:
@@ -457,7 +433,7 @@ def _put_pairs(
             key = f"one way {name}"
             if key not in figures or one_way.spread > figures[key].spread:
                 figures[key] = one_way
-    for name in reversed(_DISTANCES):
+    for name in reversed(DISTANCES):
         if name not in by_distance:
             if name in ("same_cluster", "same_socket"):
                 profile.kept[f"coherence.transfer_ns.{name}"] = "no two such CPUs, or none answered"
@@ -469,7 +445,7 @@ def _put_pairs(
         ):
             times = profile.document["coherence"][group]
             origin = "source" if group == "transfer_ns" else "unverified"
-            text = f"{_MEASURED}; {detail}" if origin == "source" else detail
+            text = f"{MEASURED}; {detail}" if origin == "source" else detail
             times[name] = {"value": float(f"{value:.3g}"), "unit": "ns", origin: text}
             if name == "same_core" and group == "invalidate_ns":
                 times[name]["value"] = 0
@@ -478,7 +454,7 @@ def _put_pairs(
         nearest = profile.document["coherence"][group]
         # a nearer distance that was not measured is not slower than one that was
         least = min((nearest[name]["value"] for name in by_distance), default=None)
-        for name in _DISTANCES:
+        for name in DISTANCES:
             if name in by_distance:
                 break
             if least is not None and nearest[name]["value"] > least:

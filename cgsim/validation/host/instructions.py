@@ -103,3 +103,80 @@ def stamp(typingctx):
         return builder.asm(kind, text, ",".join([constraints, *_FLAGS]), [], True)
 
     return types.int64(), codegen
+
+
+def _asm(kind, text, constraints, builder, arguments=()):
+    constraints = ",".join([*constraints, *_FLAGS])
+    return builder.asm(kind, text, constraints, list(arguments), True)
+
+
+@intrinsic
+def here(typingctx):
+    """The address of this very instruction."""
+
+    def codegen(context, builder, signature, arguments):
+        text = "lea 0(%rip), $0" if X86 else "adr $0, ."
+        return _asm(ir.FunctionType(ir.IntType(64), []), text, ["=r"], builder)
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def flush_line(typingctx, address):
+    """Put the line at an address out of all caches, those of instructions too."""
+
+    def codegen(context, builder, signature, arguments):
+        text = "clflush ($0)" if X86 else "dc civac, $0\nic ivau, $0"
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)])
+        _asm(kind, text, ["r", "~{memory}"], builder, arguments)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+@intrinsic
+def barrier(typingctx):
+    """Nothing after it begins before all before it is done, flushes included."""
+
+    def codegen(context, builder, signature, arguments):
+        text = "mfence\nlfence" if X86 else "dsb ish\nisb"
+        _asm(ir.FunctionType(ir.VoidType(), []), text, ["~{memory}"], builder)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+# Both step over the red zone, where compiled code may keep values below the stack pointer.
+_DIRECT = """lea -128(%rsp), %rsp
+call 71f
+jmp 72f
+71: ret
+72: lea 128(%rsp), %rsp"""
+_RETPOLINE = """lea -128(%rsp), %rsp
+lea 73f(%rip), %rax
+call 72f
+71: pause
+lfence
+jmp 71b
+72: mov %rax, (%rsp)
+ret
+73: lea 128(%rsp), %rsp"""
+
+
+def _call(text):
+    @intrinsic
+    def run(typingctx):
+        def codegen(context, builder, signature, arguments):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            _asm(kind, text if X86 else "nop", ["~{rax}", "~{memory}"] if X86 else [], builder)
+            return context.get_dummy_value()
+
+        return types.void(), codegen
+
+    return run
+
+
+direct_call = _call(_DIRECT)
+"""A call and its return; a no-operation elsewhere than on x86."""
+retpoline = _call(_RETPOLINE)
+"""An indirect jump as the kernel makes it against Spectre v2 (arch/x86/lib/retpoline.S)."""

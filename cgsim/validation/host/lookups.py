@@ -53,19 +53,25 @@ def native_alone(space, design, cgroups, keys, order, caller, ring, lines, stamp
         number = opaque(order[i, 1])
         cgroup, key = opaque(cgroups[order[i, 0]]), opaque(keys[number])
         begin = stamp()
-        total += opaque(turn(space, design, cgroup, key, number, i, caller))
+        # nothing of the turn moves before the stamp
+        place, cgroup, key = opaque(i), opaque(cgroup), opaque(key)
+        total += opaque(turn(space, design, cgroup, key, number, place, caller))
         stamps[i] = stamp() - begin
     return total
 
 
 @njit
-def timed_alone(space, design, cgroups, keys, order, caller, ring, lines, pace, more, ticks):
+def timed_alone(
+    space, design, cgroups, keys, order, caller, ring, lines, pace, rest, more, ticks
+):  # fmt: skip
     """The engine's ticks of each turn, after other code touches `lines` lines from `ring`.
 
-    pace : ticks that it takes for a line. more : instructions that a turn has and the engine does
-    not count. ticks : int64[n], overwritten.
+    pace : ticks that it takes for a line. rest : ticks before the first turn in which nothing is
+    used. more : instructions that a turn has and the engine does not count. ticks : int64[n],
+    overwritten.
     """
     total = 0
+    pause(space, rest, 0)
     for i in range(order.shape[0]):
         touch_lines(space, ring, lines, 0)
         pause(space, lines * pace, 0)

@@ -13,6 +13,7 @@ from cgsim.compile.intrinsics import (
 )
 from cgsim.compile.jit import njit
 from cgsim.validation.host.instructions import (
+    direct_call,
     locked_add,
     locked_exchange,
     nops_0,
@@ -28,6 +29,7 @@ from cgsim.validation.host.instructions import (
     nops_10,
     nops_11,
     nops_12,
+    retpoline,
     zeroings,
 )
 
@@ -69,13 +71,13 @@ def chase_indexed(n, base, start):
 
 
 @njit
-def scattered(n, base, mask, first):
-    """`n` loads of lines all over a region, none waiting for another. mask : lines - 1."""
+def scattered(n, base, stride, mask, first):
+    """`n` loads in no order of words a stride apart, none waiting. mask : words - 1."""
     total = 0
     for i in range(first, first + n):
         mixed = wrapping_product(i, -7046029254386353131)
         mixed = wrapping_product(mixed ^ (mixed >> 29), -4658895280553007687)
-        total = wrapping_sum(total, peek_i64(base + 64 * ((mixed >> 20) & mask)))
+        total = wrapping_sum(total, peek_i64(base + stride * ((mixed >> 20) & mask)))
     return total
 
 
@@ -129,6 +131,25 @@ def empty_slots(n):
     """`n` times a run of `ZEROINGS` instructions that need a slot only."""
     for _ in range(n):
         zeroings()
+    return n
+
+
+@njit
+def calls(n, indirect):
+    """`n` calls with their returns, or (1) jumps through a retpoline."""
+    for _ in range(n):
+        if indirect != 0:
+            retpoline()
+        else:
+            direct_call()
+    return n
+
+
+@njit
+def no_operations(n):
+    """`n` times the longest run of no-operations."""
+    for _ in range(n):
+        nops_12()
     return n
 
 

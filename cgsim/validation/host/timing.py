@@ -35,13 +35,19 @@ class Figure(NamedTuple):
     n: int
 
 
-def times(run: Callable[[], object], units: float, repeats: int) -> np.ndarray:
+def times(
+    run: Callable[[], object],
+    units: float,
+    repeats: int,
+    empty: Callable[[], object] | None = None,
+) -> np.ndarray:
     """float64[repeats]: ns for each of `units` that a run does, without what a call takes.
 
+    empty : a run of no units, where the call itself takes long; arguments that numba unpacks do.
     One run goes unmeasured.
     """
     run()
-    taken = _empty_call_ns()
+    taken = _empty_call_ns() if empty is None else _least_ns(empty)
 
     def one() -> float:
         begin = time.perf_counter_ns()
@@ -81,13 +87,24 @@ def clock() -> float:
 @functools.cache
 def _empty_call_ns() -> int:
     """The time of a call of a loop that does nothing, the clock's own included."""
-    additions(0, 0)
+    return _least_ns(lambda: additions(0, 0))
+
+
+def _least_ns(call: Callable[[], object]) -> int:
     found = []
     for _ in range(200):
         begin = time.perf_counter_ns()
-        additions(0, 0)
+        call()
         found.append(time.perf_counter_ns() - begin)
     return min(found)
+
+
+def undisturbed_mean(stamps: np.ndarray) -> float:
+    """The mean without the largest twentieth, which other work has interrupted.
+
+    A guest's counter may tick in steps of 10 ns, so that means only tell what is quicker.
+    """
+    return float(np.sort(stamps)[: stamps.size - stamps.size // 20].mean())
 
 
 def figure(values: np.ndarray, unit: str) -> Figure:
