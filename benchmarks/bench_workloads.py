@@ -72,10 +72,8 @@ def section(*, quick: bool = False) -> str:
         f"Generation only, one core, median of {REPEATS} pieces of {ROWS:,} rows in CPU time; "
         f"goal: {GOAL:.0f} million rows a second.{short} A replicate is {LOOKUPS:,} lookups of "
         f"{DESIGN} on {MACHINE}, after as many that warm; goal: a GPU point at most 3 times a "
-        f"network point. It is {dear / base:.0f} times, with {many / few:.0f} times the lines of "
-        f"other code: {1e3 * (dear - base) / (many - few):.1f} ns a line. The goal would leave "
-        f"{1e3 * 2 * base / (many - few):.1f} ns for a line, which finds its set in three levels, "
-        "pushes another line out of two of them, and draws which.\n\n" + table + "\n"
+        f"network point. It is {dear / base:.1f} times, with {many / few:.0f} times the lines of "
+        f"other code: {1e3 * (dear - base) / (many - few):.1f} ns a line.\n\n" + table + "\n"
     )
 
 

@@ -25,6 +25,7 @@ def write() -> None:
     text = text.replace("{families}", _families(families))
     text = text.replace("{groups}", _groups(rows))
     text = text.replace("{worst}", _worst(rows))
+    text = text.replace("{code}", _code(pd.read_csv(data_path("validation", "code.csv"))))
     text = text.replace("{load}", _load(pd.read_csv(data_path("validation", "host.csv"))))
     write_atomically(OUT, text)
 
@@ -62,6 +63,26 @@ def _groups(rows: pd.DataFrame) -> str:
             for row in table.to_dict("records")
         ]
     return "\n".join(lines)
+
+
+def _code(rows: pd.DataFrame) -> str:
+    """What cold code and calls took."""
+    calls = rows.set_index("design")["ns"]
+    ns = rows[rows["code"] != "cycles, not ns"].pivot(index="design", columns="code", values="ns")
+    more = {code: ns[code] - ns["warm"] for code in ("from L2", "from memory")}
+    close = more["from L2"][["table", "hash-rcu", "direct"]]
+    text = (
+        f"a lookup whose code comes from L2 took {more['from L2'].min():.0f} to "
+        f"{more['from L2'].max():.0f} ns more than one whose code is warm, one whose code comes "
+        f"from memory up to {more['from memory'].max():.0f} ns more; table, hash-rcu and direct "
+        f"differ in it by {close.max() - close.min():.0f} ns where code comes from L2"
+    )
+    if "call" in calls and "retpoline" in calls:
+        text += (
+            f". A call with its return takes {calls['call']:.0f} cycles, an indirect jump through "
+            f"a retpoline {calls['retpoline']:.0f}"
+        )
+    return text
 
 
 def _load(rows: pd.DataFrame) -> str:
