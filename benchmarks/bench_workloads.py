@@ -17,7 +17,7 @@ from cgsim.workloads import Feeds, list_workloads, load_workload
 
 OUT = Path(__file__).with_name("WORKLOADS.md")
 GOAL = 50.0
-ROWS, REPEATS = 1_000_000, 7
+ROWS, REPEATS = 250_000, 25
 DESIGN, MACHINE, LOOKUPS = "idr", "zen5-vm", 4000
 
 

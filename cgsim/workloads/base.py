@@ -137,39 +137,6 @@ class Surrounding(NamedTuple):
     second: Second | None = None
 
 
-_REUSED_BYTES = range(1 << 25, 1 << 28)
-"""The C library uses smaller memory again; what is larger is not kept while nobody needs it."""
-
-_spare: list[np.ndarray] = []
-
-
-class _Lent:
-    """Memory of rows, which is spare again when the last array of it is gone."""
-
-    def __init__(self, memory: np.ndarray) -> None:
-        self._memory = memory
-        self.__array_interface__ = memory.__array_interface__
-
-    def __del__(self, spare: list[np.ndarray] = _spare) -> None:
-        spare[:] = [self._memory]
-
-
-def unwritten_rows(n: int) -> np.ndarray:
-    """int64[len(COLUMNS), n] to be written over, in the memory of earlier rows if these are gone.
-
-    The host clears fresh pages, which takes it a fifth of the time that rows take.
-    """
-    if 8 * len(COLUMNS) * n not in _REUSED_BYTES:
-        return np.empty((len(COLUMNS), n), np.int64)
-    try:
-        memory = _spare.pop()
-    except IndexError:
-        memory = np.empty((len(COLUMNS), n), np.int64)
-    if memory.shape[1] != n:
-        memory = np.empty((len(COLUMNS), n), np.int64)
-    return np.asarray(_Lent(memory))
-
-
 @dataclass(frozen=True, eq=False)
 class Stream:
     """Rows of some CPUs: what each looks up, and what its caches and clock see in between.

@@ -26,7 +26,7 @@ from cgsim.workloads.acts import (
     REACHES_AN_EVENT,
     act_of,
 )
-from cgsim.workloads.base import COLUMNS, FIRST_STREAM, quantity, unwritten_rows
+from cgsim.workloads.base import COLUMNS, FIRST_STREAM, quantity
 from cgsim.workloads.draws import EXPONENTIAL, Exponential, bits_of, exponential, stream_key
 from cgsim.workloads.network import NetworkWorkload
 
@@ -117,7 +117,7 @@ class ChurnFeed:
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` rows, int64[len(COLUMNS), n]."""
-        out = unwritten_rows(n)
+        out = np.empty((len(COLUMNS), n), np.int64)
         done = 0
         while True:
             done = _insert(self._churn, *self._addresses, address_of(out), done, n)

@@ -28,7 +28,7 @@ from cgsim.workloads.acts import (
     UP,
     USE_MASK,
 )
-from cgsim.workloads.base import leaves_of, parents_of, unwritten_rows
+from cgsim.workloads.base import leaves_of, parents_of
 from cgsim.workloads.catalogue import shared
 from cgsim.workloads.network import NetworkWorkload
 from cgsim.workloads.popularity import zipf_pmf
@@ -120,20 +120,6 @@ def test_rows_are_the_same_in_any_pieces_and_on_any_threads(name: str, cpus: int
         np.testing.assert_array_equal(one, np.concatenate(parts, axis=1)[:, : one.shape[1]])
     other = Feeds(workload, SEED + 1).take(3000)
     assert (whole.rows != other.rows).any() or name == "recorded"
-
-
-def test_memory_of_rows_is_used_again_once_nothing_refers_to_it() -> None:
-    n = 1 << 19  # of which the C library gives the memory back
-    feeds = Feeds(network(), SEED)
-    first = feeds.take(n)
-    column = first.column("actor")[5:]
-    held = column.copy()
-    address = first.rows.ctypes.data
-    del first
-    assert feeds.take(n).rows.ctypes.data != address
-    np.testing.assert_array_equal(column, held)
-    del column
-    assert unwritten_rows(n).ctypes.data == address
 
 
 # --- the network ---
