@@ -70,12 +70,13 @@ def _code(rows: pd.DataFrame) -> str:
     calls = rows.set_index("design")["ns"]
     ns = rows[rows["code"] != "cycles, not ns"].pivot(index="design", columns="code", values="ns")
     more = {code: ns[code] - ns["warm"] for code in ("from L2", "from memory")}
-    close = more["from L2"][["table", "hash-rcu", "direct"]]
+    close = [more[code][["table", "hash-rcu", "direct"]] for code in more]
+    apart = [values.max() - values.min() for values in close]
     text = (
-        f"a lookup whose code comes from L2 took {more['from L2'].min():.0f} to "
+        f"a lookup whose code comes from L2 took {max(more['from L2'].min(), 0):.0f} to "
         f"{more['from L2'].max():.0f} ns more than one whose code is warm, one whose code comes "
-        f"from memory up to {more['from memory'].max():.0f} ns more; table, hash-rcu and direct "
-        f"differ in it by {close.max() - close.min():.0f} ns where code comes from L2"
+        f"from memory {more['from memory'].min():.0f} to {more['from memory'].max():.0f} ns more; "
+        f"table, hash-rcu and direct differ in it by {apart[0]:.0f} and {apart[1]:.0f} ns"
     )
     if "call" in calls and "retpoline" in calls:
         text += (

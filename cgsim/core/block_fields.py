@@ -201,7 +201,7 @@ CPU_WORDS = C_WAIT + WAIT_BUCKETS
 
 LEADS = 16  # wrong paths that are remembered
 
-PLACES = 64  # lines of a 4 KiB page
+PAGE_LINES = 64  # of 4 KiB
 
 FORWARD_ENTRIES = 64
 FORWARD_FIELDS = 4

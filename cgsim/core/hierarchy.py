@@ -342,6 +342,8 @@ def miss(cpu, line, writes, dispatch, start):
     transferred = False
     coherent = fixed(system, S_DIRECTORY) != 0
     if unlikely(coherent):
+        # what other code did to the last level may take the line from here: before it is granted
+        row_of(fixed(cpu, C_LEVELS + last), line)
         ticks, transferred = from_other_core(cpu, line, writes, start)
         state = grant(cpu, line, writes)
 

@@ -11,10 +11,13 @@ lines are the same at each event; those that L1 lacks become the newest of their
 kept up to date. A line that these push out of the level above a last one filled by victims is put
 there as of the time at which it left.
 
-Where levels replace the oldest line, the lookups' lines in L1 and L2 are those that addresses in
-the same sets would leave (`tests/core/test_other_code.py`). Assumed: that the lines in L2 are not
-in a last level filled by victims, which gets a cold line once L2's lines are newer; and that other
-code's hot lines are in L1 or L2.
+Where levels replace the oldest line, the clean lines of lookups in L1 and L2 are those that
+addresses in the same sets would leave (`tests/core/test_other_code.py`). Assumed: that a dirty line
+that L1 loses meanwhile comes to L2 before the event's cold lines; that the lines in L2 are not in a
+last level filled by victims, which gets a cold line once L2's lines are newer; that hot lines are
+in L1 or L2; that all that a CPU streams through is one ring, as long as all together, of no fewer
+lines than a level has sets; and that a copy in another core's L2, which nothing asks for there, has
+not been pushed out into the last level.
 """
 
 from cgsim.compile.block_access import add, element, fixed, get, put, put_element
@@ -59,7 +62,7 @@ _LINES_OF_A_PAGE = 64
 
 
 @inlined
-def _rank(level, index, streamed):
+def _count(level, index, streamed):
     """How many of the first `streamed` cold lines a set gets."""
     return (streamed + fixed(level, K_SETS) - 1 - index) // fixed(level, K_SETS)
 
@@ -81,25 +84,33 @@ def _into_last(cpu, above, victim, position):
         else:
             high = middle - 1
     event = fixed(above, K_EVENTS) + 24 * (low & EVENTS - 1)
-    if fixed(system, S_ENTERED) != 0:
-        put_element(fixed(system, S_ENTERED), name, element(event, 1))
+    entered = fixed(system, S_ENTERED)
     ways = fixed(last, K_WAYS)
     entry = name | victim & DIRTY
+    index = index_of(last, name)
+    lag = fixed(last, K_LAG)
+    before = element(event, 2) + max(position - lag, 0) - max(element(event, 0) - lag, 0)
+    newer = _count(last, index, get(last, K_STREAMED)) - _count(last, index, before)
+    # what a hot line pushes out leaves before the cold line of that position has come
+    newer = min(max(newer, 0), fixed(last, K_RING))
     way = find(row, ways, name)
     if way >= 0:
-        to_front(row, ways, way, entry | peek_u32(row + 4 * way) & DIRTY)
-        return
-    index = index_of(last, name)
-    newer = _rank(last, index, get(last, K_STREAMED)) - _rank(last, index, element(event, 2))
-    newer = min(newer, fixed(last, K_RING))
-    out = entry
+        # another core has used it there meanwhile
+        entry |= peek_u32(row + 4 * way) & DIRTY
+        newer = min(newer, way)
+        if entered != 0:
+            put_element(entered, name, max(element(entered, name), element(event, 1)))
+    else:
+        way = ways - 1
+        out = peek_u32(row + 4 * way) if newer < ways else entry
+        if out & DIRTY != 0:
+            add(system, S_WRITEBACKS, 1)
+        if entered != 0:
+            put_element(entered, name, element(event, 1))
     if newer < ways:
-        out = peek_u32(row + 4 * (ways - 1))
-        for place in range(ways - 1, newer, -1):
-            poke_u32(row + 4 * place, peek_u32(row + 4 * (place - 1)))
+        for older in range(way, newer, -1):
+            poke_u32(row + 4 * older, peek_u32(row + 4 * (older - 1)))
         poke_u32(row + 4 * newer, entry)
-    if out & DIRTY != 0:
-        add(system, S_WRITEBACKS, 1)
 
 
 @internal
@@ -120,15 +131,14 @@ def _leaves(level, index, victim, rank):
 
 @inlined
 def _newest(level, index, row, name, rank):
-    """A line of other code becomes the newest of its set; True if the set had it."""
+    """A line of other code becomes the newest of its set, after `rank` cold ones."""
     way = find(row, fixed(level, K_WAYS), name)
     if way >= 0:
         to_front(row, fixed(level, K_WAYS), way, name)
-        return True
+        return
     victim = hierarchy.insert_entry(level, row, name)
     if unlikely(victim & NAME_MASK < OTHERS):
         _leaves(level, index, victim, rank)
-    return False
 
 
 @internal
@@ -173,7 +183,7 @@ def catch_up(level, index):
     seen = fixed(level, K_SEEN) + 16 * index
     since = element(seen, 0)
     done = element(seen, 1)
-    upto = _rank(level, index, get(level, K_STREAMED))
+    upto = _count(level, index, get(level, K_STREAMED))
     put_element(seen, 0, get(level, K_CLOCK))
     put_element(seen, 1, upto)
     row = fixed(level, K_ROWS) + index * fixed(level, K_ROW_BYTES)
@@ -181,7 +191,7 @@ def catch_up(level, index):
     if hot != 0:
         for number in range(index, fixed(level, K_HOT_LINES), fixed(level, K_SETS)):
             if element(hot, 2 * number) > since:
-                rank = _rank(level, index, element(hot, 2 * number + 1))
+                rank = _count(level, index, element(hot, 2 * number + 1))
                 done = _stream(level, index, row, done, rank)
                 _newest(level, index, row, HOT + number, done)
     _stream(level, index, row, done, upto)
@@ -196,24 +206,31 @@ def _touch_hot(cpu, first, lines):
     streamed = get(two, K_STREAMED)
     first += fixed(cpu, C_FIRST_HOT)
     index = first % sets
-    rank = _rank(one, index, get(one, K_STREAMED))
-    for number in range(first, first + lines):
+    rank = _count(one, index, get(one, K_STREAMED))
+    for number in range(first, min(first + lines, fixed(two, K_HOT_LINES))):
         row = fixed(one, K_ROWS) + index * fixed(one, K_ROW_BYTES)
-        if not _newest(one, index, row, HOT + number, rank):
+        if find(row, fixed(one, K_WAYS), HOT + number) < 0:
+            # before what it pushes out of L1 is written back
             clock += 1
             hot = fixed(two, K_HOT) + 16 * number
             put_element(hot, 0, clock)
             put_element(hot, 1, streamed)
+            put(two, K_CLOCK, clock)
+        _newest(one, index, row, HOT + number, rank)
         index = index + 1 if index + 1 < sets else 0
-    put(two, K_CLOCK, clock)
 
 
 @inlined
 def run(cpu, first_hot, hot_lines, cold_lines):
-    """An event's other code: hot lines from number `first_hot` on, then the next cold ones."""
+    """An event's other code: hot lines from number `first_hot` on, then the next cold ones.
+
+    Nothing on a machine that keeps none (`System.surround`).
+    """
     system = fixed(cpu, C_SYSTEM)
     last = fixed(system, S_LEVELS) - 1
     above = fixed(cpu, C_LEVELS + last - 1)
+    if fixed(above, K_EVENTS) == 0:
+        return
     event = fixed(above, K_EVENTS) + 24 * (get(above, K_EVENT) & EVENTS - 1)
     put_element(event, 0, get(above, K_STREAMED))
     put_element(event, 1, get(cpu, C_RETIRE))
@@ -228,7 +245,7 @@ def run(cpu, first_hot, hot_lines, cold_lines):
     index = old % sets
     for _ in range(min(cold_lines, sets)):
         row = fixed(one, K_ROWS) + index * fixed(one, K_ROW_BYTES)
-        _stream(one, index, row, _rank(one, index, old), _rank(one, index, new))
+        _stream(one, index, row, _count(one, index, old), _count(one, index, new))
         index = index + 1 if index + 1 < sets else 0
     for number in range(1, last + 1):
         level = fixed(cpu, C_LEVELS + number)

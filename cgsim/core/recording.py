@@ -18,7 +18,6 @@ from cgsim.core.block_fields import (
     C_SYSTEM,
     E_READ,
     E_TOUCH,
-    E_TRANSLATE_PAGES,
     E_WRITE,
     NEVER,
     S_LOG,
@@ -30,8 +29,7 @@ from cgsim.core.window import LOCKED
 READ, WRITE, ATOMIC = range(3)
 """What is noted of an access; an unlocked read-modify-write is a write."""
 
-_COUNT, _CAPACITY, _READ, _WRITE, _TOUCH, _TRANSLATE_PAGES, _HEADER = range(7)
-_POINTS = (E_READ, E_WRITE, E_TOUCH, E_TRANSLATE_PAGES)
+_COUNT, _CAPACITY, _READ, _WRITE, _TOUCH, _HEADER = range(6)
 _OPERATION_SHIFT, _CPU_SHIFT = 48, 50
 _ADDRESS_MASK = (1 << _OPERATION_SHIFT) - 1
 
@@ -41,7 +39,9 @@ def new_log(capacity):
     log = reserve(8 * (_HEADER + capacity), huge=False)
     log[_CAPACITY] = capacity
     engine = entry_points()
-    log[_READ:_HEADER] = [engine[point - E_READ] for point in _POINTS]
+    log[_READ], log[_WRITE], log[_TOUCH] = (
+        engine[place - E_READ] for place in (E_READ, E_WRITE, E_TOUCH)
+    )
     return log
 
 
@@ -60,8 +60,7 @@ def install(log, system, blocks):
     """Let a machine, given by its system block and its CPUs', note its accesses in a log."""
     system[S_LOG] = address_of(log)
     for block in blocks:
-        for point, address in zip(_POINTS, _recording_points(), strict=True):
-            block[point] = address
+        block[E_READ], block[E_WRITE], block[E_TOUCH] = _recording_points()
         block[C_QUIET] = NEVER
 
 
@@ -97,24 +96,15 @@ def _touch(cpu, first, lines, writes):
     return call_i64_4(get(log, _TOUCH), cpu, first, lines, writes)
 
 
-@inlined
-def _translate_pages(cpu, first, lines, unused):
-    for line in range(lines):
-        _note(cpu, first + 64 * line, READ)
-    log = fixed(fixed(cpu, C_SYSTEM), S_LOG)
-    return call_i64_4(get(log, _TRANSLATE_PAGES), cpu, first, lines, unused)
-
-
 @njit
 def _write_addresses(table):
     put(table, 0, function_address(_read))
     put(table, 1, function_address(_write))
     put(table, 2, function_address(_touch))
-    put(table, 3, function_address(_translate_pages))
 
 
 @cache
 def _recording_points():
-    addresses = np.zeros(len(_POINTS), dtype=np.int64)
+    addresses = np.zeros(3, dtype=np.int64)
     _write_addresses(address_of(addresses))
     return addresses

@@ -4,7 +4,8 @@ A large population and the machine's larger tables do not fit the host's caches.
 each simulated miss waits for the host's memory. So the next lookups are played ahead twice: a
 glance only reads what they will read, with so few instructions that the host overlaps several
 lookups; then the scout, which finds all that at hand, asks for the rows they map to. Neither writes
-anything or costs simulated time, so they cannot change a result.
+anything or costs simulated time, so they cannot change a result: lookups that run back to back have
+no other code between them, of which a set that is asked for would be told.
 """
 
 from cgsim.compile.block_access import fixed

@@ -534,7 +534,8 @@ def touch_lines(space, first, lines, writes):
 @_primitive(_untimed_other_code, _untimed_other_code, _timed_other_code)
 def run_other_code(space, first_hot, hot_lines, cold_lines):
     """Other code touches its hot lines from number `first_hot` on, and the next `cold_lines` of the
-    ring that it streams through: lines that no lookup touches. No time passes."""
+    ring that it streams through: lines that no lookup touches. No time passes. Nothing happens on a
+    machine that keeps none (`System.surround`)."""
 
 
 @_primitive(_untimed_pages, _untimed_pages, _timed_pages)

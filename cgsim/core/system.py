@@ -190,11 +190,11 @@ class System:
         system[b.S_BULK] = int(self._touches_in_bulk(cores))
         self._queue = np.zeros(b.CHUNK * b.QUEUED_WORDS, dtype=np.int64)
         system[b.S_QUEUE] = address_of(self._queue)
-        places = self._array(len(b.CAUSES))
+        intervals = self._array(len(b.CAUSES))
         for number, level in enumerate(spec.levels):
-            places[b.LEVEL_1 + number] = ticks(level.same_place_cycles)
-        places[b.MEMORY] = ticks(spec.memory_same_place_cycles)
-        system[b.S_SAME_PLACE] = address_of(places) if places.any() else 0
+            intervals[b.LEVEL_1 + number] = ticks(level.same_place_cycles)
+        intervals[b.MEMORY] = ticks(spec.memory_same_place_cycles)
+        system[b.S_SAME_PLACE] = address_of(intervals) if intervals.any() else 0
         system[b.S_FENCE] = ticks(spec.fence_cycles)
         system[b.S_HUGE_SHIFT] = 21
         if spec.tlb is not None:
@@ -321,7 +321,7 @@ class System:
         block[b.C_STORE_RING] = address_of(self._array(store_entries))
         block[b.C_FORWARD] = address_of(self._array(b.FORWARD_ENTRIES * b.FORWARD_FIELDS))
         block[b.C_FILL_ENTRIES] = spec.fill_entries
-        block[b.C_SAME_PLACE] = address_of(self._array(b.PLACES * len(b.CAUSES)))
+        block[b.C_SAME_PLACE] = address_of(self._array(b.PAGE_LINES * len(b.CAUSES)))
         block[b.C_LEADS] = address_of(self._array(2 * b.LEADS))
         block[b.C_FILLS] = address_of(self._array(spec.fill_entries))
         if spec.predicts:

@@ -74,11 +74,13 @@ from cgsim.core.block_fields import (
     LEVEL_1,
     LOCK,
     MAX_LEVELS,
-    PLACES,
+    MEMORY,
+    PAGE_LINES,
     S_DIRECTORY,
     S_FENCE,
     S_FORWARD,
     S_LOCKED,
+    S_MEMORY_INTERVAL,
     S_MISPREDICT,
     S_PLACES,
     S_RENAMED,
@@ -257,15 +259,23 @@ def _note_store(cpu, address, ready):
 
 @inlined
 def _queued(cpu, interval, line, cause, dispatched, begin):
-    """Ticks from `begin` that a line waits for others at the same place of their pages.
+    """Ticks more that a line waits for others at the same place of their pages.
 
     Lines that differ in the page's number alone share a set of L1, and sets, slices and banks of
-    what lies below: they come one after the other.
+    what lies below: they come one after the other. The wait for the level's bandwidth, which has
+    been counted, passes meanwhile.
     """
-    place = fixed(cpu, C_SAME_PLACE) + 8 * (PLACES * cause + (line & (PLACES - 1)))
-    free = max(element(place, 0), dispatched)
-    put_element(place, 0, free + interval)
-    return max(free - begin, 0)
+    clock = fixed(cpu, C_SAME_PLACE) + 8 * (PAGE_LINES * cause + (line & (PAGE_LINES - 1)))
+    free = max(element(clock, 0), dispatched)
+    put_element(clock, 0, free + interval)
+    if cause == MEMORY:
+        paced = get(cpu, C_NEXT_LEVEL + MAX_LEVELS)
+        paced -= fixed(fixed(cpu, C_SYSTEM), S_MEMORY_INTERVAL)
+    else:
+        number = cause - LEVEL_1
+        paced = get(cpu, C_NEXT_LEVEL + number)
+        paced -= fixed(fixed(cpu, C_LEVELS + number), K_INTERVAL)
+    return max(free - max(begin, paced), 0)
 
 
 @inlined
@@ -280,7 +290,9 @@ def _fetch(cpu, line, row, writes, dispatched, start):
     ticks = (packed >> 4) + begin - start
     intervals = fixed(fixed(cpu, C_SYSTEM), S_SAME_PLACE)
     if intervals != 0:
-        ticks += _queued(cpu, element(intervals, packed & 15), line, packed & 15, dispatched, begin)
+        interval = element(intervals, packed & 15)
+        if interval != 0:
+            ticks += _queued(cpu, interval, line, packed & 15, dispatched, begin)
     put(slot, 0, start + ticks)
     put(cpu, C_FILL, number + 1 if number + 1 < entries else 0)
     flight = fixed(cpu, C_FLIGHT) + 16 * (line & (FLIGHT_ENTRIES - 1))

@@ -207,7 +207,7 @@ def play_workload(
     actors = stage.furnish(population, around.actors, facts["seed"])
     scene = stage.surroundings(
         population, actors, around.parents, (hot, ring), rcu_held=workload.rcu_held,
-        seed=facts["seed"],
+        seed=facts["seed"], numbered=log is None,
     )  # fmt: skip
     if without_lookup:
         caller = scene.caller._replace(use=NO_LOOKUP, calls=0)
@@ -223,7 +223,8 @@ def play_workload(
         cpus=cpus,
         log=log,
     )
-    system.surround(hot // LINE_BYTES, ring // LINE_BYTES)
+    if log is None:
+        system.surround(hot // LINE_BYTES, ring // LINE_BYTES)
     _visit(space, scene.caller, actors, around.second)
     counts: list[np.ndarray] = []
 

@@ -27,6 +27,7 @@ from cgsim.core.space import (
     poke,
     run_other_code,
     store,
+    touch_lines,
     translate_pages,
     work,
 )
@@ -85,7 +86,9 @@ class Surroundings(NamedTuple):
     sockets or tasks. parents : raw address of int64[cgroups], indices. own : CPU 0's packet, task
     and context, where each CPU has its own; 0: the caller's. read_lock : 1 if a task must take
     rcu_read_lock itself. hot_split, ring_split : of a CPU's lines, so many bytes and lines belong
-    to packets and what follows to clients; 0: all belong to one of them.
+    to packets and what follows to clients; 0: all belong to one of them. In the caches what both
+    stream through is one ring (`cgsim.core.other_code`), in the TLB two. numbered : 1: other code's
+    lines have numbers, on a machine that keeps them; 0: addresses, as a recording of them needs.
     """
 
     hot: int
@@ -100,6 +103,7 @@ class Surroundings(NamedTuple):
     parent_offset: int
     state_offset: int
     family_offset: int
+    numbered: int
     own: int
     read_lock: int
     seed: int
@@ -173,16 +177,23 @@ def _before(space, scene, feet, cpu, row, number):
             ring += 64 * scene.ring_split
             lines = scene.ring_lines - scene.ring_split
             which = _PLACE_2
-    translate_pages(space, hot, row[_HOT])
+    if scene.numbered != 0:
+        translate_pages(space, hot, row[_HOT])
+    else:
+        touch_lines(space, hot, row[_HOT], 0)
     left = row[_COLD]
     place = feet[which]
     while left > 0:
         step = min(left, lines - place)
-        translate_pages(space, ring + 64 * place, step)
+        if scene.numbered != 0:
+            translate_pages(space, ring + 64 * place, step)
+        else:
+            touch_lines(space, ring + 64 * place, step, 0)
         place = (place + step) % lines
         left -= step
     feet[which] = place
-    run_other_code(space, first, row[_HOT], row[_COLD])
+    if scene.numbered != 0:
+        run_other_code(space, first, row[_HOT], row[_COLD])
     pause(space, row[_BEFORE], random_bits(scene.seed + cpu, 1, number))
 
 

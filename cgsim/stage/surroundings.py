@@ -275,11 +275,12 @@ class HeapSurroundings:
         *,
         rcu_held: bool,
         seed: int,
+        numbered: bool,
     ) -> Surroundings:
         """The surroundings of a workload's rows; they point into `actors` and `parents`.
 
         parents : int64[n_cgroups], the parent of each cgroup, -1 for the root. strides : bytes of
-        one CPU's working set and ring.
+        one CPU's working set and ring. numbered : other code's lines have numbers.
         """
         kernel = self.kernel
         parent_offset = kernel.offset("cgroup", "self.parent")
@@ -292,6 +293,7 @@ class HeapSurroundings:
             ring_stride=strides[1],
             ring_split=self.second.ring_bytes // 64 if self.second else 0,
             ring_lines=strides[1] // 64,
+            numbered=int(numbered),
             actors=address_of(actors),
             parents=address_of(parents),
             parent_offset=parent_offset,

@@ -56,7 +56,8 @@ MODES = ("throughput", "dependent", "isolated")
 _NUMBERS = {"throughput": THROUGHPUT, "dependent": DEPENDENT}
 _NO_HARNESS = Harness(instructions=0, ticks=0, chain=0)
 _REST_NS = 1e8
-"""For which a population has lain when its lookups alone begin: natively others come in between."""
+"""For which a population has lain when its lookups alone begin: natively a cgroup of 1000 comes up
+again after 1000 lookups, each with 0.1 ms for the footprint."""
 _CHAIN = 4
 """Operations from a result to the address of the next argument: mask, add, shift, add."""
 _REPEATS = Range(3, 1000)

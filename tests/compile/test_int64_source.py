@@ -23,7 +23,8 @@ from cgsim.core import scheduler
 CORE = Path(b.__file__).parent
 ARRAYS = {"C_CAUSES": len(b.CAUSES), "C_WAIT": b.WAIT_BUCKETS}
 """The arrays within blocks, and how many words they have."""
-ARRAY_POINTERS = {"C_NOTES", "K_EVENTS", "K_HOT", "K_SEEN", "S_ENTERED", "S_QUEUE", "S_SHARES"}
+ARRAY_POINTERS = {"C_NOTES", "C_SAME_PLACE", "K_EVENTS", "K_HOT", "K_SEEN", "S_ENTERED", "S_QUEUE",
+                  "S_SAME_PLACE", "S_SHARES"}  # fmt: skip
 """Fields that hold the address of an array of its own."""
 ARRAYS_BEHIND = {"S_LOG": "_HEADER"}
 """Fields that hold the address of fields with an array behind them, and how many fields."""

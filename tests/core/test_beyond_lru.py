@@ -174,6 +174,16 @@ def test_lines_at_one_place_of_their_pages_come_one_after_the_other(cycles: floa
     assert chained == pytest.approx(max(cycles, 14) * 188 / 200, rel=0.05)
 
 
+@pytest.mark.parametrize("interval", [0.0, 10.0])
+def test_the_waits_for_bandwidth_and_for_a_place_pass_together(interval: float) -> None:
+    """16 lines from memory: each comes so much later than the one before, not the sum."""
+    changes = _of_place(30.0) | {"memory_interval_cycles": interval}
+    system, space, base = machine(**changes)
+    addresses = base + PAGE * np.arange(16, dtype=np.int64)
+    cycles = read_at_once(space, addresses, 0) / TICKS
+    assert cycles == pytest.approx(system.spec.memory_cycles[0][0] + 15 * 30, rel=0.02)
+
+
 def test_a_prefetch_among_loads_does_not_hold_them_back() -> None:
     """It asks when the front end comes to it, while what was loaded before is still on its way."""
     times = []

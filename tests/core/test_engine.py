@@ -380,11 +380,12 @@ def test_cost_grows_with_latencies(rows: list[tuple[int, int, int, int]], which:
 
 
 def _warm_loads(count: int, gap: int, dependent: int, **changes: Any) -> float:
-    """Cycles of `count` loads that miss everything, `gap` instructions apart."""
+    """Cycles of `count` loads that miss everything, `gap` instructions apart, each of another place
+    of its page."""
     bench = Bench(fill_entries=1000, memory_interval_cycles=0.0, **changes)
     rows = []
     for i in range(count):
-        rows += [(LOAD, 4096 * (i + 1), 0, dependent), (WORK, 0, gap, dependent)]
+        rows += [(LOAD, (4096 + 64) * (i + 1), 0, dependent), (WORK, 0, gap, dependent)]
     return bench.run(rows)
 
 
@@ -432,7 +433,7 @@ def test_a_full_scheduler_ends_the_overlap_of_chains_that_hit() -> None:
 
 def test_line_fill_buffers_bound_the_overlap() -> None:
     memory = Bench().system.spec.memory_cycles[0][0]
-    rows = [(LOAD, 4096 * (i + 1), 0, 0) for i in range(80)]
+    rows = [(LOAD, (4096 + 64) * (i + 1), 0, 0) for i in range(80)]
     for entries in (4, 16):
         cycles = Bench(fill_entries=entries, memory_interval_cycles=0.0).run(rows)
         assert cycles == pytest.approx(80 / entries * memory, rel=0.1)

@@ -22,9 +22,10 @@ from cgsim.machines import load_machine
 from cgsim.machines.system_spec import system_spec
 
 LINE = 64
-_SETS = (16, 128, 1024)
+_SETS = (16, 128, 64)
 _WAYS = (8, 8, 16)
 _AREA = 300
+_HOT = 300
 RING = 4096
 
 
@@ -85,12 +86,12 @@ def ends(
     )
     levels = (levels[0], levels[1]._replace(random=random), levels[2])
     heap = Heap(8 << 20, seed=1)
-    period = LINE * _SETS[-1]
+    period = LINE * max(_SETS)
     places = [heap.place(name, 3 * RING * LINE) for name in ("area", "hot", "ring")]
     area, hot_at, ring_at = (-(-place // period) * period for place in places)
     system = System(spec._replace(levels=levels, tlb=None, retention_cycles=0), heap)
     if numbered:
-        system.surround(60, ring_lines)
+        system.surround(_HOT, ring_lines)
     space = Timed(heap.mem, heap.block, system.cpu())
     play(space, system.cpu_row(), turns, area, hot_at, ring_at, ring_lines, numbered)
     found, dirty = [], set()
@@ -118,7 +119,7 @@ def turns_of(rows: list[tuple[int, int, int, int]], writes: bool = False) -> np.
 
 
 TURN = st.tuples(
-    st.integers(0, 60),
+    st.integers(0, _HOT),
     st.integers(0, 400) | st.sampled_from([0, 1, 16, 128, 129, 1024, 5000]),
     st.integers(0, _AREA - 1),
     st.integers(0, 40),
@@ -137,11 +138,10 @@ def test_the_oldest_lines_are_pushed_out_as_by_lines_with_addresses(
 
 
 def _random_turns(seed: int, cold: int, writes: bool = False) -> np.ndarray:
+    """As many hot lines as stay in L2."""
     rng = np.random.default_rng(seed)
-    rows = [
-        (int(rng.integers(61)), int(rng.integers(2 * cold + 1)), int(rng.integers(_AREA - 20)), 20)
-        for _ in range(60)
-    ]
+    hot, streamed, first = (rng.integers(n, size=60) for n in (61, 2 * cold + 1, _AREA - 20))
+    rows = list(zip(hot.tolist(), streamed.tolist(), first.tolist(), [20] * 60, strict=True))
     return turns_of(rows, writes)
 
 
@@ -213,3 +213,30 @@ def test_another_core_finds_what_is_left() -> None:
         play(space, system.cpu_row(), turns, area, 0, 0, 1, True)
         transfers.append(system.system_field(b.S_TRANSFERS))
     assert transfers == [50, 0]
+
+
+def test_a_line_that_an_inclusive_level_has_lost_belongs_to_who_asks_for_it() -> None:
+    """That set of the last level is told of other code while the line is on its way."""
+    spec = system_spec(load_machine("zen4-genoa"), 2)
+    levels = (*spec.levels[:2], spec.levels[2]._replace(inclusion=b.INCLUSIVE))
+    heap = Heap(8 << 20, seed=1)
+    area = heap.place("area", 1 << 20)
+    system = System(spec._replace(levels=levels, retention_cycles=0), heap)
+    system.surround(1, 1 << 24)
+    space = Timed(heap.mem, heap.block, system.cpu())
+    lines = range(0, 40, 2)
+    first = [(0, 0, 0, line, 2) for line in lines]  # clean, so it leaves L2 silently
+    again = [(0, 0, 10_000_000, 0, 0), *first]
+    other = [(1, 0, 0, line, 3) for line in lines]
+    play(space, system.cpu_row(), np.array(first + again + other), area, 0, 0, 1, True)
+    assert system.system_field(b.S_TRANSFERS) == len(lines)
+
+
+def test_nothing_happens_on_a_machine_that_keeps_no_other_code() -> None:
+    heap = Heap(8 << 20, seed=1)
+    area = heap.place("area", 1 << 20)
+    system = System(system_spec(load_machine("zen4-genoa"), 1), heap)
+    space = Timed(heap.mem, heap.block, system.cpu())
+    turns = np.array([(0, 0, 0, 0, 40), (0, 9, 50_000, 0, 0), (0, 0, 0, 0, 40)])
+    play(space, system.cpu_row(), turns, area, 0, 0, 1, True)
+    assert system.misses()["L1"] == 20

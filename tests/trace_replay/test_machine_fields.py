@@ -44,6 +44,7 @@ LEFT_OUT_CACHE = {
     "line_bytes": [],  # the schema allows one value
     "load_to_use_cycles": [("L1", 9), ("L3", 99)],
     "cycles_per_line": [("L2", 7)],
+    "cycles_per_line_of_place": [("L2", 7)],
     "retention_half_ms": [("L3", 0.001)],
     "replacement": [("L2", "random")],
 }
@@ -84,7 +85,8 @@ def written(folder: Path, part: str, where: str | None, field: str | None, value
     if field is not None:
         place = profile[part][where] if where else profile[part]
         leaf = "load_to_use" if field == "load_to_use_cycles" else field
-        place[leaf] = {**place.get(leaf, NOT_STATED), "value": value}
+        stated = place.get(leaf, NOT_STATED | {"unit": "cycles" if "cycles" in leaf else "name"})
+        place[leaf] = {**stated, "value": value}
     file = folder / "small.yml"
     file.write_text(yaml.safe_dump(profile | {"name": "small"}))
     return file

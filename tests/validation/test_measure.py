@@ -59,7 +59,7 @@ def test_native_code_takes_a_slot_for_each_of_its_own_instructions() -> None:
 
 
 def test_bare_lookups_and_callers_read_their_own_arguments() -> None:
-    """Natively and on the engine: a sum of data that both agree on."""
+    """From one stream, filled anew for each: they find the same data."""
     bench = Bench("direct", 5, 3, 0, 1)
     assert bench.user == "packet-hook"
     sums = []
@@ -76,10 +76,11 @@ def test_bare_lookups_and_callers_read_their_own_arguments() -> None:
 
 @pytest.mark.skipif(not X86, reason="flushes code as x86 does")
 def test_cold_code_is_timed() -> None:
-    frame = measure_cold_code(["table", "idr"], 3)
+    frame = measure_cold_code(["table", "idr"], 9)
     assert list(frame["design"]) == ["table"] * 3 + ["idr"] * 3
     assert list(frame["code"]) == ["warm", "from L2", "from memory"] * 2
-    assert np.isfinite(frame["ns"]).all()
+    ns = frame.set_index(["design", "code"])["ns"]
+    assert ns["idr", "from memory"] > ns["idr", "warm"] + 20
 
 
 def test_designs_that_cannot_hold_the_keys_are_left_out() -> None:

@@ -137,7 +137,6 @@ def test_each_side_has_lines_of_its_own() -> None:
     """Packets and clients walk through their own part of a CPU's working set and of its ring."""
     heap = Heap(16 << 20, seed=1)
     system = System(system_spec(load_machine("zen4-genoa"), 1), heap)
-    system.surround(10, 100)
     log = new_log(1000)
     system.record(log)
     space = Timed(heap.mem, heap.block, system.cpu())
@@ -145,7 +144,7 @@ def test_each_side_has_lines_of_its_own() -> None:
     scene = Surroundings(
         hot=hot, hot_stride=640, hot_split=256, ring=ring, ring_stride=6400, ring_split=30,
         ring_lines=100, actors=0, parents=0, parent_offset=0, state_offset=0, family_offset=0,
-        own=0, read_lock=0, seed=1, caller=NO_CALLER,
+        numbered=0, own=0, read_lock=0, seed=1, caller=NO_CALLER,
     )  # fmt: skip
     feet = np.zeros(7, dtype=np.int64)
     for cpu, reach, lines in ((1, FROM_SKB, 25), (1, FROM_CURRENT, 60), (1, FROM_SKB, 10)):

@@ -173,14 +173,14 @@ def _apart(one: Figure | None, other: Figure | None) -> bool:
 
 
 def _parallel_sizes(host: StatedHost, effort: Effort) -> dict[str, int]:
-    """Bytes, powers of two, that lie within L2 and beyond all caches."""
-    second = host.caches[1].size_bytes if len(host.caches) > 1 else _MIB
+    """Bytes, powers of two, that lie within each level and beyond all caches."""
+    sizes = [16 * _KIB, *(cache.size_bytes // 2 for cache in host.caches[1:])]
+    if len(sizes) == 1:
+        sizes.append(_MIB // 2)
     largest = 1 << (effort.window_bytes.bit_length() - 1)
-    return {
-        "line interval L1": 16 * _KIB,
-        "line interval L2": 1 << ((second // 2).bit_length() - 1),
-        "line interval memory": largest,
-    }
+    found = {f"line interval L{i + 1}": size for i, size in enumerate(sizes) if size < largest}
+    found["line interval memory"] = largest
+    return {name: 1 << (size.bit_length() - 1) for name, size in found.items()}
 
 
 def _put_share(profile: Profile, host: StatedHost, inferred: dict[str, int]) -> None:
@@ -193,15 +193,15 @@ def _put_share(profile: Profile, host: StatedHost, inferred: dict[str, int]) -> 
 
 
 def _put_same_place(profile: Profile, host: StatedHost, figures: dict[str, Figure]) -> None:
-    floor, ghz = figures["line interval L1"], figures["clock"].value
+    ghz = figures["clock"].value
     fields = {f"L{i + 1}": f"caches.L{i + 1}.cycles_per_line" for i in range(1, len(host.caches))}
     for name, field in (fields | {"memory": "memory.ns_per_line"}).items():
-        figure = figures.get(f"same place {name}")
-        if figure is None:
+        figure, others = (figures.get(f"{what} {name}") for what in ("same place", "line interval"))
+        if figure is None or others is None:
             continue
         unit = "ns" if name == "memory" else "cycles"
         detail = "independent loads of lines a page apart"
-        if figure.value < 2 * floor.value:
+        if figure.value < 1.5 * others.value:
             profile.put(f"{field}_of_place", None, unit, f"{detail} take no longer")
             continue
         value = figure.value * (1.0 if name == "memory" else ghz)

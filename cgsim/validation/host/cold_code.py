@@ -2,7 +2,8 @@
 
 It has no instruction cache and no branch targets. So a lookup alone is timed on this host with its
 code warm, with its code in L2 alone (flushed, and read again as data), and with its code in memory;
-data stay warm. Between designs only the difference counts: all pay for their caller's code.
+data stay warm. Each has a retpoline and a jump before it, so that nothing of it is fetched early:
+only differences count.
 """
 
 from __future__ import annotations
@@ -13,19 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cgsim.compile.intrinsics import opaque, peek_i64
-from cgsim.compile.jit import njit
 from cgsim.core.host_memory import address_of
-from cgsim.designs.base import lookup
 from cgsim.errors import UserError
 from cgsim.stage.loops import compiled_for
-from cgsim.validation.host.instructions import (
-    barrier,
-    flush_line,
-    here,
-    retpoline,
-    stamp,
-)
+from cgsim.validation.host.instructions import PADDING_BYTES
+from cgsim.validation.host.lookups import cold_alone
 from cgsim.validation.host.timing import at_best, undisturbed_mean
 from cgsim.validation.measure import Bench, stamp_ns
 
@@ -33,41 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STATES = ("warm", "from L2", "from memory")
-_REACH = 8192
+_REACH = 4 * PADDING_BYTES
 _LOOKUPS = 200
 
 
-@njit
-def alone(space, design, cgroups, keys, order, flushed, end, again, stamps):
-    """Time-stamp ticks of lookups alone; returns the address of one of its instructions.
-
-    flushed, end : addresses of what is put out of the caches before each. again : 1: and read
-    again as data. stamps : int64[n], overwritten.
-    """
-    total = 0
-    place = 0
-    for i in range(order.shape[0]):
-        for address in range(flushed, end, 64):
-            flush_line(address)
-        barrier()
-        if again != 0:
-            for address in range(flushed, end, 64):
-                total += peek_i64(address)
-            barrier()
-        cgroup, key = opaque(cgroups[order[i, 0]]), opaque(keys[order[i, 1]])
-        begin = stamp()
-        retpoline()  # or the code behind it would be fetched while the stamp is taken
-        place = here()
-        # nothing of the lookup moves before the stamp
-        datum, _ = lookup(space, design, opaque(cgroup), opaque(key), 0, 0)
-        total += opaque(datum)
-        stamps[i] = stamp() - begin
-    opaque(total)
-    return place
-
-
 def code_around(address: int) -> tuple[int, int]:
-    """Where the mapped memory around an instruction begins and ends, two pages far at most."""
+    """Where the mapped memory around an instruction begins and ends, `_REACH` far at most."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         low, high = (int(part, 16) for part in line.split()[0].split("-"))
         if low <= address < high:
@@ -87,7 +51,7 @@ def measure_cold_code(designs: Sequence[str], repeats: int = 25) -> pd.DataFrame
     rows = []
     for name in designs:
         bench = Bench(name, 1, 1, 0, 1)
-        loop = compiled_for(alone, type(bench.population.parameters))
+        loop = compiled_for(cold_alone, type(bench.population.parameters))
         lookups = (bench.population.native, *bench.what, bench.order[:_LOOKUPS])
         low, high = code_around(loop(*lookups, data, data, 0, stamps))
         states = ((data, data + high - low, 0), (low, high, 1), (low, high, 0))

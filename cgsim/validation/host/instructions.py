@@ -163,6 +163,10 @@ ret
 73: lea 128(%rsp), %rsp"""
 
 
+PADDING_BYTES = 4096
+_FAR_JUMP = f"jmp 75f\n.skip {PADDING_BYTES}, 0xcc\n75:"
+
+
 def _call(text):
     @intrinsic
     def run(typingctx):
@@ -180,3 +184,5 @@ direct_call = _call(_DIRECT)
 """A call and its return; a no-operation elsewhere than on x86."""
 retpoline = _call(_RETPOLINE)
 """An indirect jump as the kernel makes it against Spectre v2 (arch/x86/lib/retpoline.S)."""
+far_jump = _call(_FAR_JUMP)
+"""A jump over `PADDING_BYTES` that never run: what follows shares no line with what is before."""

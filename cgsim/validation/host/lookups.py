@@ -1,4 +1,4 @@
-"""Loops of lookups that lie alone: the native one, and the same for the engine."""
+"""Loops of lookups that lie alone: the native one, the same for the engine, and with cold code."""
 
 from cgsim.compile.intrinsics import opaque, peek_i64
 from cgsim.compile.jit import njit
@@ -13,7 +13,14 @@ from cgsim.stage.callers import (
     fetch,
     use_datum,
 )
-from cgsim.validation.host.instructions import stamp
+from cgsim.validation.host.instructions import (
+    barrier,
+    far_jump,
+    flush_line,
+    here,
+    retpoline,
+    stamp,
+)
 
 
 @njit
@@ -84,6 +91,37 @@ def timed_alone(
         fence(space)
         ticks[i] = now(space) - begin
     return total
+
+
+@njit
+def cold_alone(space, design, cgroups, keys, order, flushed, end, again, stamps):
+    """Time-stamp ticks of lookups alone; returns the address of one of its instructions.
+
+    flushed, end : addresses of what is put out of the caches before each. again : 1: and read
+    again as data. stamps : int64[n], overwritten.
+    """
+    total = 0
+    at = 0
+    for i in range(order.shape[0]):
+        for address in range(flushed, end, 64):
+            flush_line(address)
+        barrier()
+        if again != 0:
+            for address in range(flushed, end, 64):
+                total += peek_i64(address)
+            barrier()
+        cgroup, key = opaque(cgroups[order[i, 0]]), opaque(keys[order[i, 1]])
+        begin = stamp()
+        retpoline()  # or the code behind it would be fetched while the stamp is taken
+        far_jump()
+        at = here()
+        # nothing of the lookup moves before the stamp
+        datum, _ = lookup(space, design, opaque(cgroup), opaque(key), 0, 0)
+        total += opaque(datum)
+        far_jump()
+        stamps[i] = stamp() - begin
+    opaque(total)
+    return at
 
 
 @njit

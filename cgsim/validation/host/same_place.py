@@ -1,7 +1,7 @@
 """How quickly lines come that lie at the same place of their 4 KiB pages.
 
 They share a set of L1, and what is interleaved below it: on a Zen 5 guest one comes from L2 every
-7 cycles, where any others come every 1.2.
+6 cycles, where any others come every 1.2.
 """
 
 from __future__ import annotations
