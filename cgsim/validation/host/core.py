@@ -46,8 +46,8 @@ def measure_core(region: Region, repeats: int) -> dict[str, Figure]:
 def _width(repeats: int) -> Figure:
     """Slots of dispatch a cycle, counted with no-operations.
 
-    Zen 4 fuses two of them into one; zeroings of registers, of which a core with wider dispatch
-    finishes fewer, tell (on a Zen 5 guest 7.9 and 6.4 a cycle, on a Zen 4 guest 11.6 and 6.0).
+    Zen 4 fuses two of them into one, which zeroings of registers tell; of these in turn a core with
+    a wider dispatch, as Zen 5, finishes fewer than it has slots.
     """
     zeroing = in_cycles(lambda: loops.empty_slots(500), 500 * ZEROINGS, repeats)
     nothing = in_cycles(lambda: loops.no_operations(500), 500 * WINDOWS[-1], repeats)
