@@ -88,7 +88,7 @@ WINDOW_LINES = 32
     # other code's lines (`cgsim.core.other_code`):
     K_NUMBER,  # of the level, from 0
     K_CPU,  # block of a CPU above
-    K_SEEN,  # raw address: set -> (clock when it was last told of them, rank); 0: none are kept
+    K_SEEN,  # raw address: set -> (clock when it was last told of them, cold ones so far); 0: none
     K_CLOCK,  # changes whenever there are more
     K_STREAMED,  # cold lines that have come here
     K_LAG,  # cold lines that come to the levels above first

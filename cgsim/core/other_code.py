@@ -47,6 +47,7 @@ from cgsim.core.block_fields import (
     K_SETS,
     K_STREAMED,
     K_WAYS,
+    PAGE_LINES,
     S_ENTERED,
     S_LEVELS,
     S_WRITEBACKS,
@@ -58,7 +59,6 @@ from cgsim.core.translation import translate
 
 _COLD_MASK = NAME_MASK - COLD
 _COMES_ROUND_SOON = 8
-_LINES_OF_A_PAGE = 64
 
 
 @inlined
@@ -262,4 +262,4 @@ def translate_pages(cpu, first, lines):
     stop = line + lines
     while line < stop:
         translate(cpu, line << LINE_SHIFT, now, now)
-        line = (line | _LINES_OF_A_PAGE - 1) + 1
+        line = (line | PAGE_LINES - 1) + 1

@@ -451,10 +451,8 @@ class System:
             "mispredicts": int(block[b.C_MISPREDICTS]),
         }
         core = self.spec.core_of_cpu[cpu]
-        owners = (core, self.spec.cluster_of_core[core], self.spec.socket_of_core[core])
-        for number, level in enumerate(self.spec.levels):
-            cache = self._caches[number, owners[level.shared_by]]
-            counts[f"L{number + 1}_misses"] = int(cache[b.K_MISSES])
+        for number in range(len(self.spec.levels)):
+            counts[f"L{number + 1}_misses"] = int(self._level_of(number, cpu)[b.K_MISSES])
         for name in ("TLB1", "TLB2"):
             blocks = [v for k, v in self._caches.items() if k[:2] == (name, core)]
             counts[f"{name}_misses"] = int(sum(block[b.K_MISSES] for block in blocks))

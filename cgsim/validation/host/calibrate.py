@@ -178,7 +178,7 @@ def _parallel_sizes(host: StatedHost, effort: Effort) -> dict[str, int]:
     if len(sizes) == 1:
         sizes.append(_MIB // 2)
     largest = 1 << (effort.window_bytes.bit_length() - 1)
-    found = {f"line interval L{i + 1}": size for i, size in enumerate(sizes) if size < largest}
+    found = {f"line interval L{i + 1}": min(size, largest) for i, size in enumerate(sizes)}
     found["line interval memory"] = largest
     return {name: 1 << (size.bit_length() - 1) for name, size in found.items()}
 
